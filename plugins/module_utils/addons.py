@@ -1,0 +1,98 @@
+# Copyright (c) 2026 dbos.kubernetes contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Add-ons as documents: what to leave out, what to merge in, and what an older version left behind. Pure."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from ansible_collections.dbos.kubernetes.plugins.module_utils.errors import DbosError
+
+Object = dict[str, Any]
+Identity = tuple[str, str, str, str]  # apiVersion, kind, namespace, name
+
+# Deleting one of these would take its users' objects along.
+_NEVER_PRUNED = ("Namespace", "CustomResourceDefinition")
+_HOOK = "helm.sh/hook"
+
+
+def identity(document: Object) -> Identity:
+    """What makes an object the same one."""
+    metadata = document["metadata"]
+    return document["apiVersion"], document["kind"], metadata.get("namespace", ""), metadata["name"]
+
+
+def without_hooks(documents: Iterable[Object]) -> list[Object]:
+    """A chart's documents without tests and other hooks: they belong to helm's own life cycle."""
+    return [one for one in documents if _HOOK not in (one["metadata"].get("annotations") or {})]
+
+
+def overlaid(documents: Sequence[Object], overlays: Sequence[Object]) -> list[Object]:
+    """The documents with partial objects merged into those of their kind and name."""
+    result = list(documents)
+    for overlay in overlays:
+        key = (overlay["kind"], overlay["metadata"]["name"])
+        places = [index for index, one in enumerate(result) if (one["kind"], one["metadata"]["name"]) == key]
+        if not places:
+            raise DbosError(f"There is no {key[0]} {key[1]} among the add-on's documents to merge the overlay into.")
+        for index in places:
+            result[index] = merged(result[index], overlay)
+    return result
+
+
+def merged(base: Any, patch: Any) -> Any:
+    """Dictionaries are merged, lists of named things by name, anything else is replaced."""
+    if isinstance(base, dict) and isinstance(patch, dict):
+        return {**base, **{key: merged(base.get(key), value) for key, value in patch.items()}}
+    if _named(base) and _named(patch):
+        theirs = {entry["name"]: entry for entry in patch}
+        kept = [merged(entry, theirs.pop(entry["name"], entry)) for entry in base]
+        return kept + copy.deepcopy(list(theirs.values()))
+    return copy.deepcopy(patch)
+
+
+def _named(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(one, dict) and "name" in one for one in value)
+
+
+def record(name: str, namespace: str, documents: Sequence[Object]) -> Object:
+    """A ConfigMap that remembers what the add-on consists of, so that a later version can remove what it dropped."""
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {
+            "name": f"addon-{name}",
+            "namespace": namespace,
+            "labels": {
+                "app.kubernetes.io/managed-by": "dbos.kubernetes",
+                "app.kubernetes.io/component": "addon-record",
+            },
+        },
+        "data": {"objects": json.dumps(sorted(identity(one) for one in documents), separators=(",", ":"))},
+    }
+
+
+def dropped(previous: Object | None, documents: Sequence[Object]) -> list[Object]:
+    """What the record holds and the documents don't, as objects to delete."""
+    if previous is None:
+        return []
+    try:
+        known = [tuple(entry) for entry in json.loads(previous["data"]["objects"])]
+    except (KeyError, TypeError, ValueError):
+        return []
+    # A kind may move to a newer API version without being another object.
+    current = {(kind, namespace, name) for _version, kind, namespace, name in map(identity, documents)}
+    return [
+        {
+            "apiVersion": version,
+            "kind": kind,
+            "metadata": {"name": name, **({"namespace": namespace} if namespace else {})},
+        }
+        for version, kind, namespace, name in known
+        if (kind, namespace, name) not in current and kind not in _NEVER_PRUNED
+    ]

@@ -1,0 +1,184 @@
+# Copyright (c) 2026 dbos.kubernetes contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Draining: the proof that a version has no unfinished work, what keeps it, and the ways to end that.
+
+No data is no proof: an error of a read is raised, and a replica, which may not show yet what is there, is refused.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ansible_collections.dbos.kubernetes.plugins.module_utils import waiting
+from ansible_collections.dbos.kubernetes.plugins.module_utils.connection import Database
+from ansible_collections.dbos.kubernetes.plugins.module_utils.errors import DbosError
+from ansible_collections.dbos.kubernetes.plugins.module_utils.lifecycle import Policy, Work
+from ansible_collections.dbos.kubernetes.plugins.module_utils.progress import Progress
+from ansible_collections.dbos.kubernetes.plugins.module_utils.system_database import blockers as rows
+from ansible_collections.dbos.kubernetes.plugins.module_utils.system_database import repair, schema, work
+
+CANCEL, FORK = "cancel", "fork"
+MOST_BLOCKERS = 100
+
+
+@dataclasses.dataclass(frozen=True)
+class Evidence:
+    """Reads in a row on a primary: C(since) the first, C(until) the last (RFC 3339), and what the last one counted."""
+
+    version: str
+    database: str
+    schema_version: int
+    reads: int
+    seconds: float
+    since: str
+    until: str
+    pending: int
+    enqueued: int
+    delayed: int
+    drained: bool
+
+    @property
+    def unfinished(self) -> dict[str, int]:
+        """What the last read counted."""
+        return {"pending": self.pending, "enqueued": self.enqueued, "delayed": self.delayed}
+
+    def as_dict(self) -> dict[str, Any]:
+        """For a module's result, or a ledger record."""
+        return dataclasses.asdict(self)
+
+
+def prove(
+    database: Database,
+    owner: str,
+    version: str,
+    policy: Policy,
+    progress: Progress,
+    pause: Callable[[float], None] = time.sleep,
+) -> Evidence:
+    """Read until C(policy.reads) reads over C(policy.seconds) found nothing, or the first one that finds something.
+
+    Raises DbosError for the latest version, a replica, a version that nobody knows, and every read that fails.
+    """
+    started, since = time.monotonic(), time.time()
+    gap = policy.seconds / max(policy.reads - 1, 1)
+    reads = 0
+    while True:
+        level, counted = _count(database, owner, version)
+        reads += 1
+        elapsed = time.monotonic() - started
+        enough = reads >= policy.reads and elapsed >= policy.seconds
+        if counted.unfinished or enough:
+            return Evidence(
+                version, database.name, level, reads, round(elapsed, 1),
+                str(work.timestamp(int(since * 1000))), str(work.timestamp(int(time.time() * 1000))),
+                counted.pending, counted.enqueued, counted.delayed, drained=not counted.unfinished,
+            )  # fmt: skip
+        progress.say(f"No unfinished workflow of {version} in read {reads} of {policy.reads}")
+        pause(gap)
+
+
+def _count(database: Database, owner: str, version: str) -> tuple[int, Work]:
+    seen = work.read(database, owner)
+    if seen is None:
+        raise DbosError(f"Database {database.name} has no DBOS schema: nothing is proven by that. Check database_url.")
+    if seen["replica"]:
+        raise DbosError(
+            f"Database {database.name} is read on a replica, which may not show yet what is there: nothing is proven. "
+            "Give the primary's address in database_url."
+        )
+    registered = {row["version"]: row["timestamp"] for row in seen["registered"]}
+    if version in registered and registered[version] >= max(registered.values()):
+        raise DbosError(
+            f"Version {version} is the latest of {owner}: work without a version goes to it, so it is never drained. "
+            "Promote another one first."
+        )
+    counted = work.per_version(seen).get(version, Work())
+    if version not in registered and not counted.unfinished:
+        raise DbosError(
+            f"Application {owner} has no version {version} in database {database.name}; "
+            f"registered are {', '.join(sorted(registered)) or 'none'}."
+        )
+    return seen["level"], counted
+
+
+def blockers(
+    database: Database,
+    owner: str,
+    version: str | None,
+    judge: Callable[[str | None], str] | None = None,
+    most: int = MOST_BLOCKERS,
+) -> list[dict[str, Any]]:
+    """The oldest unfinished workflows, each with what it waits for; C(judge) tells alive, dead or unknown executors.
+
+    {id, workflow, status, version, queue, partition, executor, executor_state, created_at, age, waits_for, until}:
+    C(age) in seconds, times RFC 3339, C(until) None where nobody knows.
+    """
+    found = rows.rows(database, owner, version, most)
+    queues = rows.queues(database, sorted({row["queue"] for row in found if row["queue"]}))
+    return [waiting.described(row, version, queues, judge) for row in found]
+
+
+def settle(
+    database: Database,
+    owner: str,
+    version: str,
+    how: str,
+    to_version: str | None = None,
+    *,
+    children: bool = False,
+    untaken: Mapping[str, int] | None = None,
+    allow_newer_schema: bool = False,
+    check: Callable[[], None] | None = None,
+) -> dict[str, Any]:
+    """End all unfinished workflows of a version: cancel them, or cancel each and fork it to C(to_version).
+
+    All or nothing. C(children) forks also those that an unfinished parent waits for, which then ends with an error
+    unless it is forked along. C(untaken) names just these ({id: attempts}), unless an executor took them since.
+    C(check) is the lease's. Returns {cancelled: [id], forked: [{from, to}], refused: [{id, why}]}.
+    """
+    check_writes(database, allow_newer_schema)
+    if how == FORK:
+        _check_target(database, owner, version, to_version)
+    listed = repair.unfinished(database, owner, version) if untaken is None else untaken
+    if check:
+        check()
+    refused: dict[str, str] = {}
+    forked: dict[str, str] = {}
+    with database.transaction():
+        ids = repair.lock(database, listed) if untaken is None else repair.lock_untaken(database, listed)
+        if how == FORK and not children:
+            refused = repair.awaited(database, ids)
+            ids = [one for one in ids if one not in refused]
+        if how == FORK:
+            # Nobody sees a fork before its original is cancelled: both happen at the transaction's end.
+            forked = repair.fork(database, owner, ids, str(to_version))
+        cancelled = repair.cancel(database, ids)
+    return {
+        "cancelled": sorted(cancelled),
+        "forked": [{"from": old, "to": new} for old, new in sorted(forked.items())],
+        "refused": [{"id": one, "why": f"workflow {parent} waits for it"} for one, parent in sorted(refused.items())],
+    }
+
+
+def check_writes(database: Database, allow_newer_schema: bool) -> None:
+    """Refuse schema levels that cancelling, forking and requeueing were not tested with."""
+    level = schema.level(database)
+    schema.check_writable(level, allow_newer_schema)
+    repair.check_level(level)
+
+
+def _check_target(database: Database, owner: str, version: str, to_version: str | None) -> None:
+    """Work of a version that does not exist would never be run."""
+    seen = work.read(database, owner)
+    known = {row["version"] for row in seen["registered"]} if seen else set()
+    if to_version is None or to_version == version or to_version not in known:
+        others = ", ".join(sorted(known - {version})) or "none"
+        raise DbosError(
+            f"Workflows of {version} cannot be forked to version {to_version or '(none given)'}: give another "
+            f"registered version of {owner} ({others})."
+        )

@@ -1,0 +1,51 @@
+# Copyright (c) 2026 dbos.kubernetes contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The one way every module starts and ends."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+
+from ansible_collections.dbos.kubernetes.plugins.module_utils.errors import (
+    DbosError,
+    PlatformAbsent,
+)
+from ansible_collections.dbos.kubernetes.plugins.module_utils.progress import Progress
+
+
+def run(module: AnsibleModule, function: Callable[[AnsibleModule], dict[str, Any]]) -> None:
+    """Run C(function) and exit with its result; a DbosError becomes the module's one clear failure.
+
+    In check mode an absent platform is not a failure: the step says so and reports that it would change.
+    """
+    kubeconfig = module.params.get("kubeconfig")
+    if isinstance(kubeconfig, str) and "{" not in kubeconfig:
+        # The option may hold credentials, so Ansible masks it; a path is none, and messages must name it.
+        module.no_log_values.discard(kubeconfig)
+    try:
+        result = function(module)
+    except PlatformAbsent as error:
+        if module.check_mode:
+            told = f"{error.msg} This step would run once it is there."
+            # Ansible shows the message of a successful task only with -v.
+            Progress().say(told)
+            module.exit_json(changed=True, msg=told, **error.result)
+        module.fail_json(msg=error.msg, **error.result)
+    except DbosError as error:
+        module.fail_json(msg=error.msg, **error.result)
+    module.exit_json(**result)
+
+
+def check_library(module: AnsibleModule, *names: str) -> None:
+    """Fail with Ansible's own sentence when a Python library cannot be imported by the module's interpreter."""
+    for name in names:
+        try:
+            importlib.import_module(name)
+        except ImportError as error:
+            module.fail_json(msg=missing_required_lib(name), exception=str(error))

@@ -1,0 +1,123 @@
+# Copyright (c) 2026 dbos.kubernetes contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Add-ons on the real API server: installed, healed, upgraded, killed, refused."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from module_call import call
+
+
+def config_map(name: str, **data: str) -> dict[str, Any]:
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": data}
+
+
+def deployment(image: str) -> dict[str, Any]:
+    labels = {"app": "server"}
+    template = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "server", "image": image}]}}
+    spec = {"selector": {"matchLabels": labels}, "template": template}
+    return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "server"}, "spec": spec}
+
+
+@pytest.fixture
+def install(platform: Any, namespace_name: str, tmp_path: Path) -> Any:
+    """Installs the documents as the add-on `sample`."""
+
+    def run(
+        *documents: dict[str, Any], check: bool = False, fails: bool = False, timeout: int = 60, **options: Any
+    ) -> dict[str, Any]:
+        path = tmp_path / "addon.yaml"
+        path.write_text(yaml.safe_dump_all(documents))
+        wanted = {"name": "sample", "namespace": namespace_name, "manifests": [str(path)], **options}
+        wanted = {key: value for key, value in wanted.items() if value is not None}
+        options = {"kubeconfig": str(platform.kubeconfig), "helm": platform.program("helm"), "wait_timeout": timeout}
+        result = call("addons", check=check, addons=[wanted], **options)
+        assert bool(result.get("failed")) == fails, result
+        return result
+
+    return run
+
+
+def test_installed_healed_and_upgraded(install: Any, platform: Any, namespace_name: str) -> None:
+    documents = [config_map("stays", a="1"), config_map("dropped"), deployment(f"{platform.node}:5443/tools/pause:1")]
+    assert install(*documents, check=True)["changed"]
+    assert "NotFound" in platform.kubectl("get", "namespace", namespace_name, check=False)
+
+    assert install(*documents)["changed"]
+    ready = platform.kubectl(
+        "get", "deployment", "server", "-n", namespace_name, "-o", "jsonpath={.status.readyReplicas}"
+    )
+    assert ready == "1"
+    assert not install(*documents)["changed"]
+    assert not install(*documents, check=True)["changed"]
+
+    platform.kubectl("patch", "configmap", "stays", "-n", namespace_name, "-p", json.dumps({"data": {"a": "edited"}}))
+    healed = install(*documents)
+    assert healed["changes"] == [f"update ConfigMap {namespace_name}/stays"]
+
+    upgraded = [config_map("stays", a="1"), documents[2], config_map("new")]
+    promised = install(*upgraded, check=True)
+    assert f"delete ConfigMap {namespace_name}/dropped" in promised["changes"]
+    assert "dropped" in platform.kubectl("get", "configmap", "-n", namespace_name)
+    assert install(*upgraded)["changes"] == promised["changes"]
+    assert "dropped" not in platform.kubectl("get", "configmap", "-n", namespace_name)
+    assert not install(*upgraded)["changed"]
+
+
+def test_a_chart_is_rendered_with_its_values(install: Any, platform: Any, namespace_name: str) -> None:
+    chart = str(platform.directory / "addons/sealed-secrets")
+    result = install(manifests=None, chart=chart, values={"fullnameOverride": "renamed"}, check=True)
+    assert f"create Deployment {namespace_name}/renamed" in result["changes"]
+    assert "update CustomResourceDefinition sealedsecrets.bitnami.com" not in result["changes"]  # it is there already
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"manifests": ["/no/such.yaml"]}, "/no/such.yaml cannot be read"),
+        ({"manifests": None, "chart": "/no/such/chart"}, "The chart /no/such/chart"),
+        ({"overlays": [{"kind": "Deployment", "metadata": {"name": "nobody"}}]}, "no Deployment nobody"),
+    ],
+)
+def test_bad_input_is_one_clear_error(install: Any, options: dict[str, Any], message: str) -> None:
+    assert message in install(config_map("x"), fails=True, **options)["msg"]
+
+
+def test_an_image_that_cannot_be_pulled_is_named(install: Any, platform: Any) -> None:
+    broken = deployment(f"{platform.node}:5443/tools/nothing:1")
+    refused = install(broken, fails=True, name="broken", timeout=8)
+    assert "tools/nothing:1" in refused["msg"]
+
+
+def test_killed_at_any_moment_the_next_run_converges(
+    platform: Any, install: Any, namespace_name: str, tmp_path: Path
+) -> None:
+    documents = [config_map(f"many-{number}") for number in range(40)]
+    path = tmp_path / "many.yaml"
+    path.write_text(yaml.safe_dump_all(documents))
+    wanted = [{"name": "killed", "namespace": namespace_name, "manifests": [str(path)]}]
+    program = (
+        "import sys; sys.path[:0] = sys.argv[1:3]; from module_call import call; "
+        f"call('addons', kubeconfig={str(platform.kubeconfig)!r}, addons={wanted!r})"
+    )
+    paths = [str(Path(__file__).resolve().parents[2] / "collections"), str(Path(__file__).parent)]
+    for delay in (0.6, 0.9, 1.3):
+        process = subprocess.Popen([sys.executable, "-c", program, *paths], stdout=subprocess.DEVNULL)
+        time.sleep(delay)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    arguments = {"kubeconfig": str(platform.kubeconfig), "addons": wanted}
+    assert not call("addons", **arguments).get("failed")
+    assert not call("addons", **arguments)["changed"]
+    assert platform.kubectl("get", "configmap", "-n", namespace_name).count("many-") == 40

@@ -1,0 +1,202 @@
+"""Scaling with the real KEDA: replicas rise and fall with the work, and no executor loses what it runs."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from load_kit import ENQUEUE
+from release_kit import Kit, sample_image
+
+WORKLOAD = "shop-v1"
+# HPAs act every 15 s.
+SOON = 75
+NOW_MS = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint"
+
+
+@pytest.fixture(scope="module")
+def kit(
+    platform: Any, ansible_playbook: Any, root: Any, namespace: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Kit]:
+    one = Kit(platform, ansible_playbook, namespace, tmp_path_factory.mktemp("autoscaling"))
+    one.prepare()
+    one.released("v1", sample_image(one, root), replicas=1)
+    yield one
+    one.kubectl("delete", "scaledobject", "--all", "-n", namespace)
+    one.forget()
+
+
+def scale(kit: Kit, **options: Any) -> dict[str, Any]:
+    """The module, quick enough for a test."""
+    user = f"{kit.database}_metrics"
+    settings = {
+        "version": "v1",
+        "max_replicas": 12,
+        "polling_interval": 2,
+        "scale_in_delay": 5,
+        "database": {"host": kit.platform.node, "name": kit.database, "user": user, "secret": "shop-metrics"},
+    }
+    given = {name: value for name, value in {**settings, **options}.items() if value is not None}
+    return kit.on_application("autoscaling", **given)
+
+
+def scaled(kit: Kit, **options: Any) -> dict[str, Any]:
+    result = scale(kit, **options)
+    assert not result["failed"], result["output"]
+    return result
+
+
+def replicas(kit: Kit) -> int:
+    return int(kit.get("statefulset", WORKLOAD)["spec"]["replicas"])
+
+
+def insert(kit: Kit, count: int, status: str = "ENQUEUED", *, delay: str = "NULL") -> None:
+    """Rows on a queue that nobody listens to: work that stays."""
+    kit.sql(
+        "INSERT INTO dbos.workflow_status (workflow_uuid, status, name, queue_name, application_version,"
+        " application_name, created_at, updated_at, executor_id, delay_until_epoch_ms)"
+        f" SELECT 'made-' || gen_random_uuid(), %s, 'task', 'nobody', 'v1', 'shop', {NOW_MS}, {NOW_MS}, 'test', {delay}"
+        " FROM generate_series(1, %s)",
+        status,
+        count,
+    )
+
+
+def remove(kit: Kit) -> None:
+    kit.sql("DELETE FROM dbos.workflow_status WHERE workflow_uuid LIKE 'made-%'")
+
+
+def enqueue(kit: Kit, *seconds: int) -> None:
+    for each in seconds:
+        kit.http(f"/enqueue/{each}")
+
+
+def unfinished(kit: Kit) -> list[tuple[str, str]]:
+    return kit.sql("SELECT status, executor_id FROM dbos.workflow_status WHERE status IN ('ENQUEUED', 'PENDING')")
+
+
+def test_it_is_set_up_once(kit: Kit) -> None:
+    first = scaled(kit)
+    assert first["changed"] and first["scaled_object"] == WORKLOAD
+    again = scaled(kit)
+    assert not again["changed"], again["output"]
+
+
+def test_ten_to_eleven_by_one_row(kit: Kit) -> None:
+    try:
+        insert(kit, 20)
+        kit.until("10 replicas", lambda: replicas(kit) == 10, SOON)
+        time.sleep(20)
+        assert replicas(kit) == 10
+        insert(kit, 1)
+        kit.until("11 replicas", lambda: replicas(kit) == 11, SOON)
+    finally:
+        remove(kit)
+    kit.until("1 replica", lambda: replicas(kit) == 1, SOON)
+
+
+def test_others_work_does_not_count(kit: Kit) -> None:
+    try:
+        insert(kit, 8)
+        kit.sql("UPDATE dbos.workflow_status SET application_version = 'v0' WHERE workflow_uuid LIKE 'made-%'")
+        insert(kit, 4, "SUCCESS")
+        insert(kit, 4, "DELAYED", delay=f"{NOW_MS} + 3600000")
+        insert(kit, 3)
+        kit.sql(
+            "UPDATE dbos.workflow_status SET application_version = NULL"
+            " WHERE application_version = 'v1' AND status = 'ENQUEUED' AND workflow_uuid LIKE 'made-%'"
+        )
+        # Three version-less rows belong to the latest version: two executors.
+        kit.until("2 replicas", lambda: replicas(kit) == 2, SOON)
+        time.sleep(20)
+        assert replicas(kit) == 2
+    finally:
+        remove(kit)
+
+
+def test_no_executor_loses_its_work(kit: Kit) -> None:
+    """Short and long tasks over several executors: replicas fall under the work, and never below a busy ordinal."""
+    enqueue(kit, *[5, 70, 10, 15, 5, 40, 10, 55])
+    short = ENQUEUE.replace("'0'::json", "'1'::json") + " FROM generate_series(1, 200)"
+    kit.sql(short.replace("%s", "gen_random_uuid()::text", 1), "v1", "shop")
+    most, deadline = 0, time.monotonic() + 180
+    while left := unfinished(kit):
+        assert time.monotonic() < deadline, left
+        busy = [int(executor.rsplit("-", 1)[1]) for status, executor in left if status == "PENDING"]
+        wanted = replicas(kit)
+        most = max(most, wanted)
+        # Read after the work: replicas may have risen since, but never fallen under it.
+        assert not busy or max(busy) < wanted, (busy, wanted)
+        time.sleep(1)
+    assert most >= 3
+    attempts = kit.sql("SELECT status, recovery_attempts FROM dbos.workflow_status WHERE queue_name = 'taskQueue'")
+    assert set(attempts) == {("SUCCESS", 1)} and len(attempts) >= 208, attempts
+    kit.until("1 replica", lambda: replicas(kit) == 1, SOON)
+
+
+def test_work_claimed_in_the_gap_is_resumed_once(kit: Kit) -> None:
+    """A decision taken just before the claim, played by hand: the pod goes although it has begun to work."""
+    kit.sql("DELETE FROM dbos.workflow_status")
+    enqueue(kit, *[60] * 6)
+    kit.until("3 busy executors", lambda: len({e for s, e in unfinished(kit) if s == "PENDING"}) == 3, SOON)
+    kit.kubectl("scale", "statefulset", WORKLOAD, "--replicas=2", "-n", kit.namespace)
+    lost = f"{WORKLOAD}-2"
+    kit.until("gone", lambda: lost not in kit.names("pods"), 60)
+    query = "SELECT count(*) FROM dbos.workflow_status WHERE recovery_attempts = 2 AND status = 'PENDING'"
+    seconds = kit.until("resumed", lambda: kit.sql(query)[0][0] == 2, SOON)
+    print(f"resumed {seconds:.0f} s after the pod was gone")
+    assert seconds < 45
+    kit.until("done", lambda: not unfinished(kit), 150)
+    attempts = kit.sql("SELECT status, recovery_attempts, count(*) FROM dbos.workflow_status GROUP BY 1, 2 ORDER BY 2")
+    assert attempts == [("SUCCESS", 1, 4), ("SUCCESS", 2, 2)]
+
+
+def test_zero_only_when_confirmed_and_back_for_what_falls_due(kit: Kit) -> None:
+    refused = scale(kit, min_replicas=0)
+    assert refused["failed"] and "scale_to_zero" in refused["msg"]
+    scaled(kit, min_replicas=0, scale_to_zero=True)
+    kit.until("0 replicas", lambda: replicas(kit) == 0, SOON)
+    try:
+        insert(kit, 1, "DELAYED", delay=f"{NOW_MS} + 20000")
+        time.sleep(10)
+        assert replicas(kit) == 0
+        kit.until("1 replica", lambda: replicas(kit) == 1, SOON)
+    finally:
+        remove(kit)
+        scaled(kit)
+
+
+def test_the_applications_own_metric(kit: Kit) -> None:
+    metrics = {"database": None, "metrics": {"path": "/metrics/taskQueue"}}
+    refused = scale(kit, min_replicas=0, scale_to_zero=True, **metrics)
+    assert refused["failed"] and "must be 1 or more" in refused["msg"]
+    scaled(kit, **metrics)
+    enqueue(kit, *[30] * 5)
+    kit.until("3 replicas", lambda: replicas(kit) == 3, SOON)
+    kit.until("done", lambda: not unfinished(kit), 120)
+
+
+def test_a_wrong_password_is_told_in_keda_s_words(kit: Kit) -> None:
+    name = f"wrong-{uuid.uuid4().hex[:4]}"
+    kit.kubectl("create", "secret", "generic", name, "--from-literal=password=nothing", "-n", kit.namespace)
+    user = f"{kit.database}_metrics"
+    database = {"host": kit.platform.node, "name": kit.database, "user": user, "secret": name}
+    scaled(kit, state="absent")
+    result = scale(kit, database=database, timeout=20)
+    assert result["failed"] and "KEDA says" in result["msg"], result["msg"]
+
+
+def test_a_missing_workload_is_named(kit: Kit) -> None:
+    result = scale(kit, version="v7")
+    assert result["failed"] and "shop-v7" in result["msg"]
+
+
+def test_off_leaves_the_replicas(kit: Kit) -> None:
+    scaled(kit)
+    before = replicas(kit)
+    assert scaled(kit, state="absent")["changed"]
+    assert kit.names("scaledobject") == [] and replicas(kit) == before
+    assert not scaled(kit, state="absent")["changed"]

@@ -1,0 +1,158 @@
+"""A deployment of the next version that is killed, doubled or brings a broken version: what serves goes on serving."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import pytest
+from gate_kit import Deployed
+from process_kit import until
+
+GATES = {
+    "release_gate_http": [{"path": "/healthz"}],
+    "release_gate_workflow": {"name": "task", "queue": "taskQueue", "inputs": [3]},
+}
+Start = Callable[..., subprocess.Popen[str]]
+
+
+@pytest.fixture(scope="module")
+def deployed(platform: Any, application: Any, ansible_playbook: Any) -> Deployed:
+    """A first version with work that every later fault leaves alone."""
+    one = Deployed(platform, application, ansible_playbook)
+    one.deploy("v1")
+    one.enqueue(0)
+    return one
+
+
+@pytest.fixture
+def start(root: Path, ansible_environment: dict[str, str], temporary: Path, deployed: Deployed) -> Start:
+    """A run of deploy.yml that goes on while the test does."""
+
+    def run(version: str, **variables: Any) -> subprocess.Popen[str]:
+        wanted = json.dumps({**deployed.variables, "release_version": version, **variables})
+        return subprocess.Popen(
+            ["ansible-playbook", "-i", str(root / "inventories/local"), "deploy.yml", "-e", wanted],
+            cwd=root,
+            env=ansible_environment | {"TMPDIR": str(temporary)},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    return run
+
+
+@contextmanager
+def held_back(deployed: Deployed) -> Iterator[None]:
+    """A promotion gets as far as its intent: the versions' rows are locked."""
+    with closing(deployed.session()) as session, session.cursor() as cursor:
+        cursor.execute("SELECT 1 FROM dbos.application_versions FOR UPDATE")
+        yield
+        session.rollback()
+
+
+def rows(deployed: Deployed, version: str) -> list[tuple[Any, ...]]:
+    return deployed.sql(
+        "SELECT status, recovery_attempts FROM dbos.workflow_status WHERE application_version = %s", version
+    )
+
+
+@pytest.mark.parametrize(
+    ("variables", "text"),
+    [
+        ({"release_command": ["/usr/local/bin/nothing"]}, "StartError"),
+        (
+            {"release_health_path": "/nowhere", "release_startup_seconds": 5, "release_timeout": 15},
+            "Not ready after 15 s",
+        ),
+    ],
+    ids=["crash", "never-ready"],
+)
+def test_a_broken_version_leaves_the_old_one_untouched(
+    deployed: Deployed, variables: dict[str, Any], text: str
+) -> None:
+    before, serving = deployed.uids("v1"), deployed.promoted()
+    run = deployed.deploy("broken", check=False, **GATES, **variables)
+    deployed.kubectl("delete", "statefulset", f"{deployed.application.name}-broken", "--ignore-not-found")
+    assert run.returncode != 0 and text in run.output, run.output
+    assert deployed.promoted() == serving and deployed.uids("v1") == before
+
+
+def test_two_at_once(deployed: Deployed, start: Start) -> None:
+    """One of them is told who the other is; the winner's version is promoted whole."""
+    runs = {version: start(version) for version in ("left", "right")}
+    outputs = {version: run.communicate(timeout=600)[0] for version, run in runs.items()}
+    won = [version for version, run in runs.items() if run.returncode == 0]
+    assert len(won) == 1, outputs
+    lost = next(version for version in runs if version not in won)
+    told = f"Another run is changing application {deployed.application.name}"
+    assert told in outputs[lost] and f"process {runs[won[0]].pid}" in outputs[lost], outputs[lost]
+    assert deployed.promoted() == won[0] and not deployed.uids(lost)
+
+
+def staged(deployed: Deployed, version: str) -> bool:
+    name = f"{deployed.application.name}-{version}"
+    return bool(deployed.kubectl("get", "statefulset", name, "-o", "name", "--ignore-not-found"))
+
+
+def gated(deployed: Deployed, version: str) -> bool:
+    return bool(rows(deployed, version))
+
+
+def promoting(deployed: Deployed, version: str) -> bool:
+    intent = deployed.kubectl("get", "service", deployed.application.name, "-o", "jsonpath={.metadata.annotations}")
+    return f'"dbos.kubernetes/promoting":"{version}"' in intent
+
+
+@pytest.mark.parametrize("reached", [staged, gated, promoting])
+def test_killed_on_the_way_and_run_again(
+    deployed: Deployed, start: Start, kill_all: Callable[[Any], None], reached: Callable[[Deployed, str], bool]
+) -> None:
+    """The same command finishes what it finds; no workflow runs twice, and the old version's pods live on."""
+    version, serving = reached.__name__, deployed.promoted()
+    before = deployed.uids(serving)
+    killed = start(version, **GATES)
+
+    def wait_for(step: Callable[[Deployed, str], bool]) -> None:
+        until(step.__name__, lambda: step(deployed, version) or killed.poll() is not None, 300)
+        assert killed.poll() is None, killed.communicate()[0]
+
+    # The gate's workflow takes a moment, in which the promotion after it can be held back.
+    wait_for(gated if reached is promoting else reached)
+    with held_back(deployed) if reached is promoting else nullcontext():
+        wait_for(reached)
+        kill_all(killed)
+    if reached is not promoting:
+        assert deployed.promoted() == serving
+    again = deployed.deploy(version, **GATES)
+    assert deployed.promoted() == version, again.output
+    assert set(rows(deployed, version)) == {("SUCCESS", 1)}
+    assert deployed.uids(serving) == before
+    assert deployed.deploy(version, **GATES).changed == 0
+
+
+def test_a_version_is_retired_by_its_name(deployed: Deployed) -> None:
+    """Refused while it has work or is promoted; the ledger keeps when and on what proof."""
+    deployed.deploy("newest")
+    deployed.sql(
+        "SELECT dbos.enqueue_workflow('task', 'nobody', workflow_id => 'kept', app_version => 'v1',"
+        " application_name => %s)",
+        deployed.application.name,
+    )
+    kept = deployed.once("release", version="v1", state="retired")
+    assert kept["failed"] and "1 enqueued" in kept["msg"] and "(kept)" in kept["msg"], kept
+    promoted = deployed.once("release", version=deployed.promoted(), state="retired")
+    assert promoted["failed"] and "is promoted" in promoted["msg"], promoted
+    deployed.sql("UPDATE dbos.workflow_status SET status = 'CANCELLED' WHERE workflow_uuid = 'kept'")
+    retired = deployed.once("release", version="v1", state="retired")
+    assert not retired.get("failed"), retired
+    assert [action["verb"] for action in retired["actions"]] == ["stop", "retire"], retired
+    assert not staged(deployed, "v1")
+    assert "dbos.kubernetes/retired" in deployed.kubectl("get", "controllerrevision", "-o", "yaml")
+    assert not deployed.once("release", version="v1", state="retired")["changed"]
