@@ -25,7 +25,7 @@ def executable(path: Path, text: str) -> None:
 
 def tools(folder: Path) -> None:
     """The system's commands that the script uses, without the system's Pythons beside them."""
-    for name in ("basename", "cat", "date", "dirname", "flock", "mkdir", "rm", "sha256sum", "tail"):
+    for name in ("basename", "cat", "date", "dirname", "flock", "ln", "mkdir", "rm", "sha256sum", "tail"):
         (folder / name).symlink_to(shutil.which(name) or name)
 
 
@@ -35,6 +35,19 @@ def test_bootstrap_says_what_is_missing_to_install_uv(tmp_path: Path) -> None:
     done = bootstrap(tmp_path, str(tmp_path / "bin"))
     assert done.returncode == 1
     assert "apt-get install python3-pip" in done.stderr
+
+
+def test_bootstrap_mends_a_checkout_without_symbolic_links(tmp_path: Path) -> None:
+    link = tmp_path / "collections/ansible_collections/dbos/kubernetes"
+    link.parent.mkdir(parents=True)
+    link.write_text("../../..")
+    (tmp_path / "tools").mkdir()
+    shutil.copy(ROOT / "tools/bootstrap", tmp_path / "tools")
+    (tmp_path / "bin").mkdir()
+    tools(tmp_path / "bin")
+    environment = {"HOME": str(tmp_path), "PATH": str(tmp_path / "bin")}
+    subprocess.run(["/bin/sh", tmp_path / "tools/bootstrap", "--uv"], env=environment, capture_output=True, check=False)
+    assert link.is_symlink() and link.resolve() == tmp_path
 
 
 def test_bootstrap_passes_over_pythons_that_do_not_run(tmp_path: Path) -> None:
