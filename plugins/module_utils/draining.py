@@ -17,7 +17,8 @@ from typing import Any
 from ansible_collections.dbos.kubernetes.plugins.module_utils import waiting
 from ansible_collections.dbos.kubernetes.plugins.module_utils.connection import Database
 from ansible_collections.dbos.kubernetes.plugins.module_utils.errors import DbosError
-from ansible_collections.dbos.kubernetes.plugins.module_utils.lifecycle import Policy, Work
+from ansible_collections.dbos.kubernetes.plugins.module_utils.lifecycle import Work
+from ansible_collections.dbos.kubernetes.plugins.module_utils.lifecycle_tick import Policy
 from ansible_collections.dbos.kubernetes.plugins.module_utils.progress import Progress
 from ansible_collections.dbos.kubernetes.plugins.module_utils.system_database import blockers as rows
 from ansible_collections.dbos.kubernetes.plugins.module_utils.system_database import repair, schema, work

@@ -4,8 +4,8 @@
 
 """One tick: every version of an application is taken one legal step further.
 
-What lifecycle decides from a fresh look is done; what takes something away is decided again from a look that is taken
-after the proof, right before it is done. A tick that is killed leaves a state from which the next one goes on.
+What lifecycle_tick decides from a fresh look is done; what takes something away is decided again from a look that is
+taken after the proof, right before it is done. A tick that is killed leaves a state from which the next one goes on.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from ansible_collections.dbos.kubernetes.plugins.module_utils import (
     compacting,
     executor_state,
     lifecycle,
+    lifecycle_tick,
     promoting,
     reviving,
     taking_down,
@@ -44,7 +45,7 @@ class Ticker:
         app: str,
         namespace: str,
         owner: str,
-        policy: lifecycle.Policy,
+        policy: lifecycle_tick.Policy,
         lease: Lease | None,
     ) -> None:
         self.client = client
@@ -85,9 +86,9 @@ class Ticker:
             "evidence": {version: {**found, **_times(found)} for version, found in evidence.items()},
         }
 
-    def _decide(self, proofs: dict[str, lifecycle.Proof]) -> tuple[lifecycle.Tick, lifecycle.Observed]:
+    def _decide(self, proofs: dict[str, lifecycle.Proof]) -> tuple[lifecycle_tick.Tick, lifecycle.Observed]:
         observed = dataclasses.replace(self.observe(), proofs=proofs)
-        return lifecycle.tick(observed, self.owner, self.policy, time.time()), observed
+        return lifecycle_tick.tick(observed, self.owner, self.policy, time.time()), observed
 
     def observe(self) -> lifecycle.Observed:
         """Pods first, work second: what a pod left behind before it was gone is seen."""

@@ -13,6 +13,7 @@ from typing import Any
 from ansible_collections.dbos.kubernetes.plugins.module_utils import (
     draining,
     lifecycle,
+    lifecycle_tick,
     reviving,
     taking_down,
     version_objects,
@@ -77,7 +78,7 @@ def _refuse(observed: lifecycle.Observed, version: str) -> None:
 
 
 def _proof(database: Database, wanted: Version) -> draining.Evidence:
-    found = draining.prove(database, wanted.owner, wanted.version, lifecycle.Policy(), Progress())
+    found = draining.prove(database, wanted.owner, wanted.version, lifecycle_tick.Policy(), Progress())
     if found.pending or found.enqueued or found.delayed:
         ids = [row["id"] for row in draining.blockers(database, wanted.owner, wanted.version)]
         raise DbosError(

@@ -129,7 +129,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.dbos.kubernetes.plugins.module_utils import lifecycle, naming, retiring
+from ansible_collections.dbos.kubernetes.plugins.module_utils import lifecycle_tick, naming, retiring
 from ansible_collections.dbos.kubernetes.plugins.module_utils.connection import (
     argument_spec,
     derived_forms,
@@ -163,7 +163,7 @@ def retirement(module: AnsibleModule) -> dict[str, Any]:
             params["name"],
             params["namespace"],
             params["application_name"] or params["name"],
-            lifecycle.Policy(
+            lifecycle_tick.Policy(
                 reads=params["reads"],
                 seconds=params["seconds"],
                 deadline=params["deadline"],

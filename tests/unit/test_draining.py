@@ -11,7 +11,7 @@ import pytest
 from ansible_collections.dbos.kubernetes.plugins.module_utils import draining, waiting
 from ansible_collections.dbos.kubernetes.plugins.module_utils.connection import DatabaseError
 from ansible_collections.dbos.kubernetes.plugins.module_utils.errors import DbosError
-from ansible_collections.dbos.kubernetes.plugins.module_utils.lifecycle import Policy
+from ansible_collections.dbos.kubernetes.plugins.module_utils.lifecycle_tick import Policy
 from ansible_collections.dbos.kubernetes.plugins.module_utils.progress import Progress
 from ansible_collections.dbos.kubernetes.plugins.module_utils.system_database import work
 
