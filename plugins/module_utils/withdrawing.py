@@ -61,7 +61,7 @@ def retire(
     # The last look: what was stopped has settled meanwhile, and nobody else may have touched it since.
     objects = _without_pods(client, wanted, timeout)
     _refuse(objects.observed(), wanted.version)
-    taking_down.retire(client, objects, wanted.version, dataclasses.asdict(found), lease)
+    taking_down.retire(client, objects, wanted.version, found.as_dict(), lease)
     return actions
 
 

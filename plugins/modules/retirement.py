@@ -117,7 +117,9 @@ conditions:
   type: dict
   sample: {v1: [{type: Drained, message: no unfinished work was seen}]}
 evidence:
-  description: The proof per version that had no unfinished work in any of the reads.
+  description:
+    - The proof per version that had no unfinished work in any of the reads, with the keys that M(dbos.kubernetes.workflow_drain) gives it.
+    - C(stopped) tells whether its last pod was gone before.
   returned: success
   type: dict
   sample: {v1: {reads: 3, seconds: 5.0, since: "2026-11-24T12:00:00Z", until: "2026-11-24T12:00:05Z", stopped: true}}
