@@ -28,20 +28,17 @@ class View(NamedTuple):
     pods: Mapping[str, str]
     conductor: Collection[str]
 
+    def judge(self, executor_id: str | None) -> str:
+        """One executor.
 
-def judge(
-    executor_id: str | None, workloads: Mapping[str, str], pods: Mapping[str, str], conductor: Collection[str]
-) -> str:
-    """One executor, by what view() gives.
-
-    A pod that exists is alive unless it has ended: NotReady, Terminating and an unknown phase are. One that is gone is
-    dead if its name is that of a pod of ours, and not one that Conductor may have given another name meanwhile.
-    """
-    name = executor_id or ""
-    if name in pods and pods[name] not in ENDED:
-        return ALIVE
-    owners = [workload for workload, kind in workloads.items() if _names(workload, kind, name)]
-    return DEAD if owners and not set(owners) & set(conductor) else UNKNOWN
+        A pod that exists is alive unless it has ended: NotReady, Terminating and an unknown phase are. One that is gone
+        is dead if its name is that of a pod of ours, and not one that Conductor may have given another name meanwhile.
+        """
+        name = executor_id or ""
+        if name in self.pods and self.pods[name] not in ENDED:
+            return ALIVE
+        owners = [workload for workload, kind in self.workloads.items() if _names(workload, kind, name)]
+        return DEAD if owners and not set(owners) & set(self.conductor) else UNKNOWN
 
 
 def _names(workload: str, kind: str, executor_id: str) -> bool:

@@ -106,7 +106,7 @@ class Ticker:
         found = work.per_version(seen)
         view = executor_state.view(self.objects)
         for row in seen["work"]:
-            if row["status"] == "PENDING" and executor_state.judge(row["executor"], *view) == executor_state.DEAD:
+            if row["status"] == "PENDING" and view.judge(row["executor"]) == executor_state.DEAD:
                 of = found[row["version"]]
                 found[row["version"]] = dataclasses.replace(of, stranded=of.stranded + row["count"])
         selected = self.objects.observed().selected

@@ -221,7 +221,6 @@ msg:
 """
 
 import contextlib
-import functools
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -265,8 +264,7 @@ def workflow_drain(module: AnsibleModule) -> dict[str, Any]:
             client = Client.from_params(params)
 
             def judge() -> drain_wait.Judge:
-                view = executor_state.view(version_objects.read(client, application, namespace))
-                return functools.partial(executor_state.judge, **view._asdict())
+                return executor_state.view(version_objects.read(client, application, namespace)).judge
 
             lease = Lease(client, namespace, params["lease"] or application)
             if params["on_deadline"] in (draining.CANCEL, draining.FORK) and not module.check_mode:

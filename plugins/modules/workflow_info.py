@@ -233,8 +233,7 @@ def judge(params: dict[str, Any]) -> Callable[[str | None], str] | None:
     if not application:
         raise DbosError("Option namespace needs application, or application_name: whose executors are to be judged?")
     objects = version_objects.read(Client.from_params(params), application, params["namespace"])
-    view = executor_state.view(objects)
-    return lambda executor: executor_state.judge(executor, *view)
+    return executor_state.view(objects).judge
 
 
 def main() -> None:
