@@ -14,7 +14,7 @@ from typing import Any
 from ansible_collections.dbos.kubernetes.plugins.module_utils import draining
 from ansible_collections.dbos.kubernetes.plugins.module_utils.connection import Database, DatabaseError
 from ansible_collections.dbos.kubernetes.plugins.module_utils.errors import DbosError
-from ansible_collections.dbos.kubernetes.plugins.module_utils.lifecycle import Policy
+from ansible_collections.dbos.kubernetes.plugins.module_utils.lifecycle_tick import Policy
 from ansible_collections.dbos.kubernetes.plugins.module_utils.progress import Progress, Step
 
 WAIT, FAIL, FORCE = "wait", "fail", "force"

@@ -31,21 +31,18 @@ class View(NamedTuple):
     pods: Mapping[str, str]
     conductor: Collection[str]
 
+    def judge(self, executor_id: str | None) -> str:
+        """One executor.
 
-def judge(
-    executor_id: str | None, workloads: Mapping[str, str], pods: Mapping[str, str], conductor: Collection[str]
-) -> str:
-    """One executor, by what view() gives.
-
-    A pod that exists is alive unless it has ended: NotReady, Terminating and an unknown phase are. One that is gone is
-    dead if its name is that of a pod of ours, and not one that Conductor may have given another name meanwhile.
-    """
-    name = executor_id or ""
-    if name in pods and pods[name] not in ENDED:
-        return ALIVE
-    matches = {kind: pattern.fullmatch(name) for kind, pattern in _POD.items()}
-    owners = {found[1] for kind, found in matches.items() if found and workloads.get(found[1]) == kind}
-    return DEAD if owners and not owners & set(conductor) else UNKNOWN
+        A pod that exists is alive unless it has ended: NotReady, Terminating and an unknown phase are. One that is gone
+        is dead if its name is that of a pod of ours, and not one that Conductor may have given another name meanwhile.
+        """
+        name = executor_id or ""
+        if name in self.pods and self.pods[name] not in ENDED:
+            return ALIVE
+        matches = {kind: pattern.fullmatch(name) for kind, pattern in _POD.items()}
+        owners = {found[1] for kind, found in matches.items() if found and self.workloads.get(found[1]) == kind}
+        return DEAD if owners and not owners & set(self.conductor) else UNKNOWN
 
 
 def view(objects: Objects) -> View:

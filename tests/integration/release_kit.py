@@ -6,7 +6,6 @@ import base64
 import json
 import secrets
 import subprocess
-import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -138,14 +137,6 @@ class Kit:
     def http(self, path: str) -> str:
         """A GET through the API server and the application's Service."""
         return self.kubectl("get", "--raw", f"/api/v1/namespaces/{self.namespace}/services/{self.app}:8080/proxy{path}")
-
-    def until(self, what: str, condition: Callable[[], Any], timeout: float = 90) -> float:
-        """Seconds until the condition is true."""
-        started = time.monotonic()
-        while not (seen := condition()):
-            assert time.monotonic() - started < timeout, f"not {what} within {timeout} s, but {seen!r}"
-            time.sleep(0.3)
-        return time.monotonic() - started
 
     # One call of a module, the way a playbook makes it
 

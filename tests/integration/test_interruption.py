@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from process_kit import processes_in
+from process_kit import processes_in, until
 
 pytestmark = pytest.mark.slow
 
@@ -34,22 +34,18 @@ def start(root, environment, application, *arguments, playbook="site.yml", extra
     )
 
 
-def wait_for(condition, seconds=60):
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        found = condition()
-        if found:
-            return found
-        time.sleep(0.1)
-    raise AssertionError(f"not within {seconds} s")
-
-
 def objects(platform, application, kind, component=None):
     selector = f"app.kubernetes.io/name={application.name}"
     if component:
         selector += f",app.kubernetes.io/component={component}"
     listed = platform.kubectl("get", kind, "-n", application.namespace, "-l", selector, "-o", "json")
     return json.loads(listed)["items"]
+
+
+def wait_for_lease(platform, application):
+    """Until a run has begun to change the application."""
+    get = ("get", "lease", "-n", application.namespace, f"dbos-{application.name}", "-o", "name")
+    until("the lease is held", lambda: platform.kubectl(*get, check=False).startswith("lease"))
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +105,7 @@ def test_a_killed_run_takes_its_module_with_it(root, ansible_environment, conver
     assert len(processes_in(temporary)) > 1
     killed.kill()
     killed.wait()
-    wait_for(lambda: not processes_in(temporary), 5)
+    until("all processes have ended", lambda: not processes_in(temporary), 5)
 
 
 def test_work_survives_a_killed_release(
@@ -130,17 +126,13 @@ def test_work_survives_a_killed_release(
             found = [json.loads(platform.kubectl("get", "--raw", f"{path}/workflow/{one}"))["status"] for one in ids]
             return all(state == "SUCCESS" for state in found)
 
-        wait_for(states, 120)
+        until("all work is done", states, 120)
 
 
 def test_two_runs_at_once(root, ansible_environment, ansible_playbook, platform, new_application):
     with new_application() as application:
         first = start(root, ansible_environment, application)
-        wait_for(
-            lambda: platform.kubectl(
-                "get", "lease", "-n", application.namespace, f"dbos-{application.name}", "-o", "name", check=False
-            ).startswith("lease")
-        )
+        wait_for_lease(platform, application)
         second = ansible_playbook("deploy.yml", extra_vars=application.variables, check=False)
         output, _ = first.communicate(timeout=300)
         assert first.returncode == 0, output
@@ -204,11 +196,7 @@ def test_the_api_goes_away_in_mid_run(root, ansible_environment, ansible_playboo
             playbook="deploy.yml",
             extra_vars={"platform_kubernetes": {"kubeconfig": str(path)}},
         )
-        wait_for(
-            lambda: platform.kubectl(
-                "get", "lease", "-n", application.namespace, f"dbos-{application.name}", "-o", "name", check=False
-            ).startswith("lease")
-        )
+        wait_for_lease(platform, application)
         cable.pull()
         output, _ = run.communicate(timeout=300)
         assert run.returncode != 0

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from load_kit import ENQUEUE
 from module_call import call
+from process_kit import until
 from release_kit import Kit, sample_image
 
 from ansible_collections.dbos.kubernetes.plugins.module_utils import retiring, taking_down
@@ -86,12 +87,12 @@ def row(kit: Kit, workflow: str) -> tuple[str, int]:
 
 def done(kit: Kit, workflow: str) -> int:
     """Waits for its success; how often it was begun."""
-    kit.until(f"{workflow} done", lambda: row(kit, workflow)[0] == "SUCCESS", 120)
+    until(f"{workflow} done", lambda: row(kit, workflow)[0] == "SUCCESS", 120)
     return row(kit, workflow)[1]
 
 
 def gone(kit: Kit, version: str) -> None:
-    kit.until(f"no pod of {version}", lambda: not any(f"{kit.app}-{version}-" in n for n in kit.names("pods")), 60)
+    until(f"no pod of {version}", lambda: not any(f"{kit.app}-{version}-" in n for n in kit.names("pods")), 60)
 
 
 def retire(kit: Kit, version: str) -> dict[str, Any]:
@@ -180,7 +181,7 @@ def test_work_between_the_last_read_and_the_deletion_is_not_lost(kit: Kit, monke
 
 def test_a_deleted_workload_comes_back_and_goes_on(kit: Kit) -> None:
     workflow = enqueue(kit, "v1", 15)
-    kit.until("begun", lambda: row(kit, workflow)[0] == "PENDING")
+    until("begun", lambda: row(kit, workflow)[0] == "PENDING")
     kit.kubectl("delete", "statefulset", "shop-v1", "-n", kit.namespace)
     gone(kit, "v1")
     result = attempt(kit)
@@ -264,7 +265,7 @@ def test_five_versions_at_once_and_a_sleep_of_a_year(kit: Kit, image: str) -> No
     for version in ("v3", "v4", "v5", "v6"):
         release(kit, image, version)
     assert len(kit.names("statefulset")) == 5
-    kit.until("asleep", lambda: row(kit, sleeper)[0] == "PENDING")
+    until("asleep", lambda: row(kit, sleeper)[0] == "PENDING")
     result = attempt(kit, deadline=0)
     assert {(a["verb"], a["version"]) for a in result["actions"]} == {("stop", v) for v in ("v3", "v4", "v5")}
     assert {one["type"] for one in result["conditions"]["v2"]} == {"Draining", "DrainBlocked"}

@@ -11,7 +11,7 @@ import pytest
 from ansible_collections.dbos.kubernetes.plugins.module_utils import draining, waiting
 from ansible_collections.dbos.kubernetes.plugins.module_utils.connection import DatabaseError
 from ansible_collections.dbos.kubernetes.plugins.module_utils.errors import DbosError
-from ansible_collections.dbos.kubernetes.plugins.module_utils.lifecycle import Policy
+from ansible_collections.dbos.kubernetes.plugins.module_utils.lifecycle_tick import Policy
 from ansible_collections.dbos.kubernetes.plugins.module_utils.progress import Progress
 from ansible_collections.dbos.kubernetes.plugins.module_utils.system_database import work
 
@@ -31,7 +31,8 @@ def seen(count: int = 0, **changes: Any) -> dict[str, Any]:
     return {"level": 125, "registered": registered, "work": [row] if count else [], "replica": False, **changes}
 
 
-def prove(monkeypatch: pytest.MonkeyPatch, *answers: Any, version: str = "v1") -> draining.Evidence:
+def answered(monkeypatch: pytest.MonkeyPatch, *answers: Any) -> list[Any]:
+    """The reads answer these; returned is what is left of them."""
     left = list(answers)
 
     def read(_database: Any, _owner: str) -> Any:
@@ -41,6 +42,11 @@ def prove(monkeypatch: pytest.MonkeyPatch, *answers: Any, version: str = "v1") -
         return answer
 
     monkeypatch.setattr(work, "read", read)
+    return left
+
+
+def prove(monkeypatch: pytest.MonkeyPatch, *answers: Any, version: str = "v1") -> draining.Evidence:
+    answered(monkeypatch, *answers)
     return draining.prove(Database(), "shop", version, POLICY, Progress(""), pause=lambda _seconds: None)  # type: ignore[arg-type]
 
 
@@ -49,6 +55,14 @@ def test_only_all_reads_in_a_row_are_a_proof(monkeypatch: pytest.MonkeyPatch) ->
     assert found.drained and found.reads == 3 and found.schema_version == 125
     found = prove(monkeypatch, seen(), seen(), seen(2))
     assert not found.drained and found.unfinished == {"pending": 0, "enqueued": 0, "delayed": 2}
+
+
+def test_one_read_serves_all_versions_and_each_is_judged_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    left = answered(monkeypatch, seen(), seen(2), seen(), seen())
+    database: Any = Database()
+    found = draining.prove_all(database, "shop", ["v1", "v0"], POLICY, Progress(""), pause=lambda _seconds: None)
+    assert {version: (one.drained, one.reads) for version, one in found.items()} == {"v1": (False, 2), "v0": (True, 3)}
+    assert len(left) == 1
 
 
 @pytest.mark.parametrize(
