@@ -12,6 +12,8 @@ from load_kit import ENQUEUE
 from process_kit import until
 from release_kit import Kit, sample_image
 
+pytestmark = pytest.mark.slow
+
 WORKLOAD = "shop-v1"
 # HPAs act every 15 s.
 SOON = 75
