@@ -26,6 +26,14 @@ CANCEL, FORK = "cancel", "fork"
 MOST_BLOCKERS = 100
 
 
+class OnReplica(DbosError):
+    """What a replica says is no proof; C(reads) before it were on a primary."""
+
+    def __init__(self, msg: str, reads: int) -> None:
+        super().__init__(msg)
+        self.reads = reads
+
+
 @dataclasses.dataclass(frozen=True)
 class Evidence:
     """Reads in a row on a primary: C(since) the first, C(until) the last (RFC 3339), and what the last one counted."""
@@ -68,7 +76,7 @@ def prove(
     gap = policy.seconds / max(policy.reads - 1, 1)
     reads = 0
     while True:
-        level, counted = _count(database, owner, version)
+        level, counted = _count(database, owner, version, reads)
         reads += 1
         elapsed = time.monotonic() - started
         enough = reads >= policy.reads and elapsed >= policy.seconds
@@ -82,14 +90,15 @@ def prove(
         pause(gap)
 
 
-def _count(database: Database, owner: str, version: str) -> tuple[int, Work]:
+def _count(database: Database, owner: str, version: str, reads: int) -> tuple[int, Work]:
     seen = work.read(database, owner)
     if seen is None:
         raise DbosError(f"Database {database.name} has no DBOS schema: nothing is proven by that. Check database_url.")
     if seen["replica"]:
-        raise DbosError(
+        raise OnReplica(
             f"Database {database.name} is read on a replica, which may not show yet what is there: nothing is proven. "
-            "Give the primary's address in database_url."
+            "Give the primary's address in database_url.",
+            reads,
         )
     registered = {row["version"]: row["timestamp"] for row in seen["registered"]}
     if version in registered and registered[version] >= max(registered.values()):
