@@ -29,6 +29,14 @@ MOST_BLOCKERS = 100
 Seen = dict[str, Any]  # see work.read
 
 
+class OnReplica(DbosError):
+    """What a replica says is no proof; C(reads) before it were on a primary."""
+
+    def __init__(self, msg: str, reads: int) -> None:
+        super().__init__(msg)
+        self.reads = reads
+
+
 @dataclasses.dataclass(frozen=True)
 class Evidence:
     """Reads in a row on a primary, C(since) to C(until) in epoch seconds, and what the last one counted."""
@@ -98,7 +106,7 @@ def prove_all(
     gap = policy.seconds / max(policy.reads - 1, 1)
     left, found, reads = set(versions), dict[str, Evidence](), 0
     while left:
-        seen = read(database, owner)
+        seen = read(database, owner, reads)
         demand(seen)
         reads += 1
         elapsed = time.monotonic() - started
@@ -118,8 +126,8 @@ def prove_all(
     return found
 
 
-def read(database: Database, owner: str) -> Seen:
-    """What work.read sees on a primary; no other answer proves anything."""
+def read(database: Database, owner: str, reads: int = 0) -> Seen:
+    """What work.read sees on a primary; no other answer proves anything. C(reads) were made before it."""
     seen = work.read(database, owner)
     if seen is None:
         raise DbosError(
@@ -127,9 +135,10 @@ def read(database: Database, owner: str) -> Seen:
             "Check database_url, or deploy the application first (deploy.yml)."
         )
     if seen["replica"]:
-        raise DbosError(
+        raise OnReplica(
             f"Database {database.name} is a replica, which may not show all work yet: nothing is proven or retired on "
-            "what it says. Give the primary's address in database_url."
+            "what it says. Give the primary's address in database_url.",
+            reads,
         )
     return seen
 

@@ -80,7 +80,7 @@ class Work:
     """A version's unfinished workflows at one moment; C(oldest) is the creation of the oldest in epoch seconds.
 
     C(stranded) of the pending ones belong to executors that are dead; C(parked) of them sleep for long on pods of which
-    there need not be so many.
+    there need not be so many. C(needed) pods take all of it up: a StatefulSet's recover the work of their own names.
     """
 
     pending: int = 0
@@ -89,6 +89,7 @@ class Work:
     oldest: float | None = None
     stranded: int = 0
     parked: int = 0
+    needed: int = 1
 
     @property
     def unfinished(self) -> int:

@@ -105,14 +105,18 @@ def _step(observed: Observed, version: str, policy: Policy, now: float) -> Actio
             reason = f"{count} unfinished workflows and nothing that runs them"
             return Action("revive", version, reason) if record else None
         # Somebody deleted it, or an earlier run was stopped half-way: what is left of it goes too.
-        unfinished_business = record and record.promotions and not record.retired
-        return _towards_the_end(observed, version, policy, now) if unfinished_business else None
+        if record and not record.retired and (record.promotions or version in policy.abandoned):
+            return _towards_the_end(observed, version, policy, now)
+        return None
     if not workload.ours or _waits(observed, version, policy):
         return None
     if count and asleep:
         return wake
     if count:
         work = (observed.work or {})[version]
+        if workload.scaler is None and workload.replicas < work.needed:
+            reason = f"its running workflows need {work.needed} pods, and it has {workload.replicas}"
+            return Action("revive", version, reason)
         if work.parked and work.parked == work.pending and not work.enqueued:
             return Action("compact", version, f"{work.parked} workflows that sleep for long keep {workload.pods} pods")
         return None

@@ -112,6 +112,8 @@ class Ticker:
         selected = self.objects.observed().selected
         for workload in self.objects.workloads:
             version, name = version_objects.version_of(workload), workload["metadata"]["name"]
+            if version in found:
+                found[version] = dataclasses.replace(found[version], needed=self._needed(version))
             drains = version != selected and (seen["level"] or 0) >= repair.NEEDED
             if drains and compacting.sparse(seen["work"], version, name):
                 of = found[version]

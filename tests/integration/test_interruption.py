@@ -5,14 +5,12 @@ from __future__ import annotations
 import json
 import random
 import re
-import socket
 import subprocess
-import threading
 import time
-from pathlib import Path
 
 import pytest
 import yaml
+from fault_kit import Cable
 from process_kit import processes_in, until
 
 pytestmark = pytest.mark.slow
@@ -142,52 +140,10 @@ def test_two_runs_at_once(root, ansible_environment, ansible_playbook, platform,
         assert found.groups() == (application.name, application.namespace, str(first.pid))
 
 
-class Cable:
-    """A TCP connection to the API server that can be pulled."""
-
-    def __init__(self, host: str, port: int) -> None:
-        self._target = (host, port)
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self._listener.getsockname()[1]
-        self._open: list[socket.socket] = []
-        threading.Thread(target=self._serve, daemon=True).start()
-
-    def _serve(self) -> None:
-        while True:
-            try:
-                here, _ = self._listener.accept()
-                there = socket.create_connection(self._target)
-            except OSError:
-                return
-            self._open += [here, there]
-            for source, sink in ((here, there), (there, here)):
-                threading.Thread(target=self._pump, args=(source, sink), daemon=True).start()
-
-    @staticmethod
-    def _pump(source: socket.socket, sink: socket.socket) -> None:
-        try:
-            while data := source.recv(65536):
-                sink.sendall(data)
-            sink.shutdown(socket.SHUT_WR)
-        except OSError:
-            pass
-
-    def pull(self) -> None:
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        for one in self._open:
-            one.close()
-
-
 def test_the_api_goes_away_in_mid_run(root, ansible_environment, ansible_playbook, platform, new_application, tmp_path):
     cable = Cable(platform.node, 6443)
-    kubeconfig = yaml.safe_load(platform.kubeconfig.read_text())
-    kubeconfig["clusters"][0]["cluster"] |= {
-        "server": f"https://127.0.0.1:{cable.port}",
-        "tls-server-name": platform.node,
-    }
-    path = Path(tmp_path / "kubeconfig")
-    path.write_text(yaml.safe_dump(kubeconfig))
+    path = tmp_path / "kubeconfig"
+    path.write_text(yaml.safe_dump(cable.kubeconfig(platform)))
     with new_application() as application:
         run = start(
             root,

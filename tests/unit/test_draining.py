@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.dbos.kubernetes.plugins.module_utils import draining, waiting
+from ansible_collections.dbos.kubernetes.plugins.module_utils import drain_wait, draining, waiting
 from ansible_collections.dbos.kubernetes.plugins.module_utils.connection import DatabaseError
 from ansible_collections.dbos.kubernetes.plugins.module_utils.errors import DbosError
+from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.client import Unreachable
 from ansible_collections.dbos.kubernetes.plugins.module_utils.lifecycle_tick import Policy
 from ansible_collections.dbos.kubernetes.plugins.module_utils.progress import Progress
 from ansible_collections.dbos.kubernetes.plugins.module_utils.system_database import work
@@ -80,6 +81,34 @@ def test_what_is_no_proof_is_an_error(
 ) -> None:
     with pytest.raises(DbosError, match=text):
         prove(monkeypatch, *answers, version=version)
+
+
+@pytest.mark.parametrize("before", [[seen(1)], [seen()]], ids=["between-proofs", "in-mid-proof"])
+def test_the_wait_goes_on_where_a_primary_fails_over(monkeypatch: pytest.MonkeyPatch, before: list[Any]) -> None:
+    answers = [*before, seen(replica=True), seen(replica=True), seen(), seen(), seen()]
+    assert wait(monkeypatch, answers).drained and not answers
+
+
+def test_a_replica_from_the_beginning_on_is_a_wrong_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = [seen(replica=True), seen()]
+    with pytest.raises(DbosError, match="Give the primary's address"):
+        wait(monkeypatch, answers)
+    assert len(answers) == 1
+
+
+def test_the_wait_goes_on_without_the_api_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    def judge() -> Any:
+        raise Unreachable("The Kubernetes API does not answer.")
+
+    assert wait(monkeypatch, [seen(1), seen(), seen(), seen()], judge).drained
+
+
+def wait(monkeypatch: pytest.MonkeyPatch, answers: list[Any], judge: Any = None) -> draining.Evidence:
+    monkeypatch.setattr(work, "read", lambda *_: answers.pop(0))
+    monkeypatch.setattr(draining, "blockers", lambda *_: [])
+    monkeypatch.setattr(drain_wait, "POLL", 0.0)
+    request = drain_wait.Request("shop", "v1", POLICY, 60.0, drain_wait.FAIL)
+    return drain_wait.Drainer(Database(), request, Progress(""), judge)._wait()  # type: ignore[arg-type]
 
 
 def row(status: str = "PENDING", step: dict[str, Any] | None = None, **changes: Any) -> dict[str, Any]:

@@ -317,6 +317,24 @@ def test_an_autoscaler_brings_pods_back_by_itself():
     assert [action.verb for action in world.tick()] == ["revive"]
 
 
+def test_pods_that_a_killed_run_did_not_ask_for_are_asked_for():
+    """A revival makes the workload first, and then as many pods as its running work needs."""
+    world = world_of("v1", "v2")
+    observed = dataclasses.replace(world.observed(), work={"v1": Work(pending=1, needed=3, oldest=900.0)})
+    assert [action.verb for action in lifecycle_tick.tick(observed, APP, POLICY, 1000.0).actions] == ["revive"]
+    world.workloads["v1"] = dataclasses.replace(world.workloads["v1"], scaler="ScaledObject v1")
+    observed = dataclasses.replace(observed, workloads=tuple(world.workloads.values()))
+    assert lifecycle_tick.tick(observed, APP, POLICY, 1000.0).actions == ()
+
+
+def test_a_version_that_was_given_up_is_retired_whole():
+    """Also when an earlier run was stopped behind its workload."""
+    world = world_of("v1")
+    world.release("v4")
+    world.vanish("v4")
+    assert [action.verb for action in world.tick()] == ["retire"]
+
+
 @pytest.mark.parametrize("work", [{}, {None: Work(enqueued=5)}])
 def test_work_without_a_version_is_the_latest_s(work):
     observed = dataclasses.replace(world_of("v1", "v2").observed(), work=work)
