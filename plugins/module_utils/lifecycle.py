@@ -239,7 +239,8 @@ def registered_as_asked(before: Observed, after: Observed, wanted: Wanted) -> st
     if row and row.owner == wanted.owner:
         return None
     known = {found.version for found in before.registrations or ()} | {wanted.version}
-    others = sorted({found.version for found in after.registrations or ()} - known)
+    mine = {found.version for found in after.registrations or () if found.owner in (wanted.owner, None)}
+    others = sorted(mine - known)
     if others:
         return (
             f"The pods registered version {', '.join(others)} instead of {wanted.version}: the application's code sets "
@@ -255,6 +256,13 @@ def registered_as_asked(before: Observed, after: Observed, wanted: Wanted) -> st
         "another version that was registered before, or DBOS is not launched when the health check answers. Remove "
         "application_version from its configuration, and launch DBOS before serving."
     )
+
+
+def displaced(observed: Observed, owner: str) -> str | None:
+    """The promoted version when DBOS takes another for the latest, and no promotion is under way."""
+    if observed.promoting or observed.latest(owner) == observed.selected:
+        return None
+    return observed.selected
 
 
 def agree(observed: Observed, owner: str, version: str) -> bool:
