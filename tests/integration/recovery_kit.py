@@ -59,8 +59,8 @@ class Shop(Kit):
         return not [name for name in self.names("pod") if name.startswith(f"{self.app}-{version}-")]
 
     def kill(self, *pods: str) -> None:
-        """As when a node loses them: no grace."""
-        self.kubectl("delete", "pod", *pods, "-n", self.namespace, "--grace-period=0", "--force", "--wait=false")
+        """With next to no grace. Not by force: the process would go on for a moment after its object, and take work."""
+        self.kubectl("delete", "pod", *pods, "-n", self.namespace, "--grace-period=1", "--wait=false")
 
     def finish(self) -> None:
         self.sql(
