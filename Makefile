@@ -20,7 +20,7 @@ demo: env ## builds and starts the local platform, deploys the sample applicatio
 
 test: env ## runs every test: checks, unit, integration on the local platform, molecule
 	@echo "test: checks, unit tests, then integration tests and molecule on the local platform"
-	@pytest -n 3 --dist loadfile $(TEST)
+	@pytest -n 3 --dist loadfile --no-loadscope-reorder $(TEST)
 
 check: env ## lints, type-checks and unit-tests in parallel, in under two minutes
 	@echo "check: linters, types, sanity of the built artifact and unit tests, side by side"

@@ -18,6 +18,21 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The order that keeps all workers busy: what runs alone, beside it what needs no platform, then long files.
+
+    The order within a file stays.
+    """
+    marks = {item.path: {mark.name for mark in item.iter_markers()} for item in items}
+    shared = {item.path for item in items if "platform" in getattr(item, "fixturenames", ())}
+
+    def turn(item: pytest.Item) -> tuple[bool, ...]:
+        path = item.path
+        return "alone" not in marks[path], path in shared, "slow" not in marks[path]
+
+    items.sort(key=turn)
+
+
 @dataclass(frozen=True)
 class Run:
     """A finished ansible-playbook."""

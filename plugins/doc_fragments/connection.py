@@ -52,3 +52,11 @@ options:
         type: int
         default: 1800
 """
+
+    WRITES = r"""
+options:
+  allow_newer_schema:
+    description: Writes to a schema whose level is above the newest that was tested, which is 125.
+    type: bool
+    default: false
+"""

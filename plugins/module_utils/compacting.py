@@ -84,6 +84,9 @@ def finish(
     name, keep = workload["metadata"]["name"], kept(workload)
     pods = [ordinal(pod["metadata"]["name"], name) for pod in objects.pods]
     if any(found is not None and found >= keep for found in pods):
+        if not _told(objects, version, workload):
+            # A killed tick got no further than its note; what sleeps by now is decided anew.
+            _note(client, workload, None, lease)
         return None
     seen = recovering.see(database, owner, lambda: version_objects.read(client, objects.app, objects.namespace))
     gone = [one for one in seen.running if one.version == version and (ordinal(one.executor, name) or 0) >= keep]
@@ -98,6 +101,14 @@ def finish(
 def kept(workload: Object) -> int:
     """The pods that a tick left to the version; 0 when it took none in. Pure."""
     return int((workload["metadata"].get("annotations") or {}).get(version_objects.COMPACTING, 0))
+
+
+def _told(objects: version_objects.Objects, version: str, workload: Object) -> bool:
+    """Whether the pods above were told to go. Pure."""
+    scaled = scaled_objects(objects, version)
+    if scaled:
+        return all(PAUSED in (obj["metadata"].get("annotations") or {}) for obj in scaled)
+    return bool(workload["spec"].get("replicas", 1) <= kept(workload))
 
 
 def _note(client: Client, workload: Object, value: str | None, lease: Lease) -> None:

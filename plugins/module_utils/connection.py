@@ -11,11 +11,11 @@ import os
 import re
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, quote_plus
 
-from ansible_collections.dbos.kubernetes.plugins.module_utils.errors import DbosError, PlatformAbsent
+from ansible_collections.dbos.kubernetes.plugins.module_utils.errors import DbosError
 from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.client import (
     Client,
     KubeError,
@@ -32,6 +32,7 @@ from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.relay import 
 
 if TYPE_CHECKING:
     import psycopg2.extensions
+    from ansible.module_utils.basic import AnsibleModule
 
 CONNECT_TIMEOUT = 10
 RELAY_TIMEOUT = 20.0  # seconds that a relay may take to listen, and a kubelet to come back
@@ -46,6 +47,7 @@ class DatabaseError(DbosError):
     def __init__(self, msg: str, code: str = "", **result: Any) -> None:
         super().__init__(msg, **result)
         self.code = code
+        self.not_yet = code in ("3D000", "28P01")  # no such database, or no such login
 
 
 class DatabaseAbsent(DatabaseError):
@@ -55,19 +57,20 @@ class DatabaseAbsent(DatabaseError):
 class Unreadable(DbosError):
     """In check mode there is no way to the database yet, so its state is unknown."""
 
-
-def not_yet(error: DbosError) -> bool:
-    """Whether an earlier step of a real run makes what is missing: platform, namespace, database, or its logins."""
-    return isinstance(error, (Unreadable, PlatformAbsent)) or getattr(error, "code", "") in ("3D000", "28P01")
+    not_yet = True
 
 
-def argument_spec() -> dict[str, dict[str, Any]]:
-    """Options of every module that talks to the database, documented in the fragment dbos.kubernetes.connection."""
+def argument_spec(*, writes: bool = False) -> dict[str, dict[str, Any]]:
+    """Options of every module that talks to the database, documented in the fragment dbos.kubernetes.connection.
+
+    Its part C(writes) documents what those have that write to DBOS' tables.
+    """
     return {
         **kubernetes_spec(),
         "database_url": {"type": "str", "required": True, "no_log": True},
         "ca": {"type": "str"},
         "relay": {"type": "dict", "options": relay_spec()},
+        **({"allow_newer_schema": {"type": "bool", "default": False}} if writes else {}),
     }
 
 
@@ -303,6 +306,35 @@ def open_server(params: Mapping[str, Any], *, check: bool = False) -> Iterator[S
                     raise Unreadable(f"The database could not be read: {error.msg}") from error
                 raise
         yield Server(settings, bridge, certificates)
+
+
+@contextlib.contextmanager
+def module_server(module: AnsibleModule) -> Iterator[Server]:
+    """The server that the module's options name; its password is masked in all that the module says from now on."""
+    with open_server(module.params, check=module.check_mode) as server:
+        module.no_log_values.update(derived_forms(server.settings.get("password")))
+        yield server
+
+
+@contextlib.contextmanager
+def module_database(module: AnsibleModule) -> Iterator[Database]:
+    """A session on the database that the module's options name."""
+    with module_server(module) as server, server.connect() as database:
+        yield database
+
+
+@contextlib.contextmanager
+def module_database_if_any(module: AnsibleModule, tell: Callable[[str], Any]) -> Iterator[Database | None]:
+    """The same; None in check mode when there is none or no way to it yet, which C(tell) is told."""
+    with contextlib.ExitStack() as stack:
+        found = None
+        try:
+            found = stack.enter_context(module_database(module))
+        except (DatabaseAbsent, Unreadable) as error:
+            if not module.check_mode:
+                raise
+            tell(error.msg)
+        yield found
 
 
 def relay_of(option: Mapping[str, Any], settings: Mapping[str, str]) -> Spec:

@@ -14,7 +14,8 @@ from typing import Any
 from ansible_collections.dbos.kubernetes.plugins.module_utils import draining
 from ansible_collections.dbos.kubernetes.plugins.module_utils.connection import Database, DatabaseError
 from ansible_collections.dbos.kubernetes.plugins.module_utils.errors import DbosError
-from ansible_collections.dbos.kubernetes.plugins.module_utils.lifecycle import Policy
+from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.client import Unreachable
+from ansible_collections.dbos.kubernetes.plugins.module_utils.lifecycle_tick import Policy
 from ansible_collections.dbos.kubernetes.plugins.module_utils.progress import Progress, Step
 
 WAIT, FAIL, FORCE = "wait", "fail", "force"
@@ -85,20 +86,32 @@ class Drainer:
         return result
 
     def _wait(self) -> draining.Evidence:
-        request, started = self._request, time.monotonic()
+        request, started, on_primary = self._request, time.monotonic(), False
         with self._progress.step(f"Waiting for the unfinished workflows of {request.version}") as step:
             while True:
                 late = time.monotonic() - started >= request.deadline
                 try:
                     evidence = self._prove()
+                    on_primary = True
                     if evidence.drained or late:
                         return evidence
                     self._tell(step, evidence)
+                # What was read before counts for nothing: the proof begins anew.
                 except DatabaseError as error:
-                    # What was read before counts for nothing: the proof begins anew.
                     if late or error.code[:2] not in _PASSING:
                         raise
                     step.update(f"the database cannot be read, nothing is proven by that: {error.msg}")
+                except draining.OnReplica as error:
+                    # Where a primary answered before, the database fails over; else the address is wrong.
+                    on_primary = on_primary or error.reads > 0
+                    if late or not on_primary:
+                        raise
+                    step.update(error.msg)
+                except Unreachable as error:
+                    # It tells who is dead, and has the relay, if there is one.
+                    if late:
+                        raise
+                    step.update(error.msg)
                 time.sleep(max(0.0, min(POLL, request.deadline - (time.monotonic() - started))))
 
     def _prove(self) -> draining.Evidence:

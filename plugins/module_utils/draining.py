@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from ansible_collections.dbos.kubernetes.plugins.module_utils import waiting
 from ansible_collections.dbos.kubernetes.plugins.module_utils.connection import Database
 from ansible_collections.dbos.kubernetes.plugins.module_utils.errors import DbosError
-from ansible_collections.dbos.kubernetes.plugins.module_utils.lifecycle import Policy, Work
+from ansible_collections.dbos.kubernetes.plugins.module_utils.lifecycle import Work
+from ansible_collections.dbos.kubernetes.plugins.module_utils.lifecycle_tick import Policy
 from ansible_collections.dbos.kubernetes.plugins.module_utils.progress import Progress
 from ansible_collections.dbos.kubernetes.plugins.module_utils.system_database import blockers as rows
 from ansible_collections.dbos.kubernetes.plugins.module_utils.system_database import repair, schema, work
@@ -25,31 +26,50 @@ from ansible_collections.dbos.kubernetes.plugins.module_utils.system_database im
 CANCEL, FORK = "cancel", "fork"
 MOST_BLOCKERS = 100
 
+Seen = dict[str, Any]  # see work.read
+
+
+class OnReplica(DbosError):
+    """What a replica says is no proof; C(reads) before it were on a primary."""
+
+    def __init__(self, msg: str, reads: int) -> None:
+        super().__init__(msg)
+        self.reads = reads
+
 
 @dataclasses.dataclass(frozen=True)
 class Evidence:
-    """Reads in a row on a primary: C(since) the first, C(until) the last (RFC 3339), and what the last one counted."""
+    """Reads in a row on a primary, C(since) to C(until) in epoch seconds, and what the last one counted."""
 
     version: str
     database: str
     schema_version: int
     reads: int
-    seconds: float
-    since: str
-    until: str
+    since: float
+    until: float
     pending: int
     enqueued: int
     delayed: int
-    drained: bool
+
+    @property
+    def seconds(self) -> float:
+        """What the reads span."""
+        return round(self.until - self.since, 1)
 
     @property
     def unfinished(self) -> dict[str, int]:
         """What the last read counted."""
         return {"pending": self.pending, "enqueued": self.enqueued, "delayed": self.delayed}
 
+    @property
+    def drained(self) -> bool:
+        """Whether it is a proof."""
+        return not any(self.unfinished.values())
+
     def as_dict(self) -> dict[str, Any]:
-        """For a module's result, or a ledger record."""
-        return dataclasses.asdict(self)
+        """For a module's result, or a ledger record; times are RFC 3339."""
+        times = {name: work.timestamp(int(getattr(self, name) * 1000)) for name in ("since", "until")}
+        return {**dataclasses.asdict(self), **times, "seconds": self.seconds, "drained": self.drained}
 
 
 def prove(
@@ -60,50 +80,81 @@ def prove(
     progress: Progress,
     pause: Callable[[float], None] = time.sleep,
 ) -> Evidence:
-    """Read until C(policy.reads) reads over C(policy.seconds) found nothing, or the first one that finds something.
+    """The proof of one version, see prove_all; raises DbosError also for the latest, and for one that nobody knows."""
 
-    Raises DbosError for the latest version, a replica, a version that nobody knows, and every read that fails.
+    def demand(seen: Seen) -> None:
+        _demand_drainable(seen, database, owner, version)
+
+    return prove_all(database, owner, [version], policy, progress, pause, demand)[version]
+
+
+def prove_all(
+    database: Database,
+    owner: str,
+    versions: Iterable[str],
+    policy: Policy,
+    progress: Progress,
+    pause: Callable[[float], None] = time.sleep,
+    demand: Callable[[Seen], None] = lambda _seen: None,
+) -> dict[str, Evidence]:
+    """Read all these versions at once, until C(policy.reads) reads over C(policy.seconds) found nothing.
+
+    A version is done with the first read that finds something of it. Raises DbosError for a replica, for every read
+    that fails, and for what C(demand) refuses to take from one.
     """
     started, since = time.monotonic(), time.time()
     gap = policy.seconds / max(policy.reads - 1, 1)
-    reads = 0
-    while True:
-        level, counted = _count(database, owner, version)
+    left, found, reads = set(versions), dict[str, Evidence](), 0
+    while left:
+        seen = read(database, owner, reads)
+        demand(seen)
         reads += 1
         elapsed = time.monotonic() - started
         enough = reads >= policy.reads and elapsed >= policy.seconds
-        if counted.unfinished or enough:
-            return Evidence(
-                version, database.name, level, reads, round(elapsed, 1),
-                str(work.timestamp(int(since * 1000))), str(work.timestamp(int(time.time() * 1000))),
-                counted.pending, counted.enqueued, counted.delayed, drained=not counted.unfinished,
-            )  # fmt: skip
-        progress.say(f"No unfinished workflow of {version} in read {reads} of {policy.reads}")
-        pause(gap)
+        counted = work.per_version(seen)
+        for version in left:
+            of = counted.get(version, Work())
+            if of.unfinished or enough:
+                found[version] = Evidence(
+                    version, database.name, seen["level"], reads, since, since + elapsed,
+                    of.pending, of.enqueued, of.delayed,
+                )  # fmt: skip
+        left -= found.keys()
+        if left:
+            progress.say(f"No unfinished workflow of {', '.join(sorted(left))} in read {reads} of {policy.reads}")
+            pause(gap)
+    return found
 
 
-def _count(database: Database, owner: str, version: str) -> tuple[int, Work]:
+def read(database: Database, owner: str, reads: int = 0) -> Seen:
+    """What work.read sees on a primary; no other answer proves anything. C(reads) were made before it."""
     seen = work.read(database, owner)
     if seen is None:
-        raise DbosError(f"Database {database.name} has no DBOS schema: nothing is proven by that. Check database_url.")
-    if seen["replica"]:
         raise DbosError(
-            f"Database {database.name} is read on a replica, which may not show yet what is there: nothing is proven. "
-            "Give the primary's address in database_url."
+            f"Database {database.name} has no DBOS schema: nothing is proven or retired on missing data. "
+            "Check database_url, or deploy the application first (deploy.yml)."
         )
+    if seen["replica"]:
+        raise OnReplica(
+            f"Database {database.name} is a replica, which may not show all work yet: nothing is proven or retired on "
+            "what it says. Give the primary's address in database_url.",
+            reads,
+        )
+    return seen
+
+
+def _demand_drainable(seen: Seen, database: Database, owner: str, version: str) -> None:
     registered = {row["version"]: row["timestamp"] for row in seen["registered"]}
     if version in registered and registered[version] >= max(registered.values()):
         raise DbosError(
             f"Version {version} is the latest of {owner}: work without a version goes to it, so it is never drained. "
             "Promote another one first."
         )
-    counted = work.per_version(seen).get(version, Work())
-    if version not in registered and not counted.unfinished:
+    if version not in registered and not work.per_version(seen).get(version, Work()).unfinished:
         raise DbosError(
             f"Application {owner} has no version {version} in database {database.name}; "
             f"registered are {', '.join(sorted(registered)) or 'none'}."
         )
-    return seen["level"], counted
 
 
 def blockers(

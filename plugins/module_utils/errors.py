@@ -12,8 +12,11 @@ from typing import Any
 class DbosError(Exception):
     """What is wrong, where, and what to do, in one or two sentences.
 
-    Keyword arguments become keys of the failed module's result.
+    Keyword arguments become keys of the failed module's result. C(not_yet) tells whether an earlier step of a real run
+    makes what is missing: in check mode that is no failure.
     """
+
+    not_yet = False
 
     def __init__(self, msg: str, **result: Any) -> None:
         super().__init__(msg)
@@ -23,3 +26,5 @@ class DbosError(Exception):
 
 class PlatformAbsent(DbosError):
     """The platform does not exist yet (there is no kubeconfig): in check mode a step would change, else it fails."""
+
+    not_yet = True

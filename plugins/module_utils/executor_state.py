@@ -17,7 +17,10 @@ from ansible_collections.dbos.kubernetes.plugins.module_utils.version_objects im
 ALIVE, DEAD, UNKNOWN = "alive", "dead", "unknown"
 
 # How the controllers name pods; those of a ReplicaSet use no vowels, so that no word comes up.
-_POD = {STATEFUL_SET: r"(0|[1-9][0-9]*)", DEPLOYMENT: r"[bcdfghjklmnpqrstvwxz2456789]{1,10}-[a-z0-9]{5}"}
+_POD = {
+    STATEFUL_SET: re.compile(r"(.+)-(?:0|[1-9][0-9]*)"),
+    DEPLOYMENT: re.compile(r"(.+)-[bcdfghjklmnpqrstvwxz2456789]{1,10}-[a-z0-9]{5}"),
+}
 _CONDUCTOR_KEY = "DBOS_CONDUCTOR_KEY"
 
 
@@ -28,24 +31,18 @@ class View(NamedTuple):
     pods: Mapping[str, str]
     conductor: Collection[str]
 
+    def judge(self, executor_id: str | None) -> str:
+        """One executor.
 
-def judge(
-    executor_id: str | None, workloads: Mapping[str, str], pods: Mapping[str, str], conductor: Collection[str]
-) -> str:
-    """One executor, by what view() gives.
-
-    A pod that exists is alive unless it has ended: NotReady, Terminating and an unknown phase are. One that is gone is
-    dead if its name is that of a pod of ours, and not one that Conductor may have given another name meanwhile.
-    """
-    name = executor_id or ""
-    if name in pods and pods[name] not in ENDED:
-        return ALIVE
-    owners = [workload for workload, kind in workloads.items() if _names(workload, kind, name)]
-    return DEAD if owners and not set(owners) & set(conductor) else UNKNOWN
-
-
-def _names(workload: str, kind: str, executor_id: str) -> bool:
-    return re.fullmatch(f"{re.escape(workload)}-{_POD[kind]}", executor_id) is not None
+        A pod that exists is alive unless it has ended: NotReady, Terminating and an unknown phase are. One that is gone
+        is dead if its name is that of a pod of ours, and not one that Conductor may have given another name meanwhile.
+        """
+        name = executor_id or ""
+        if name in self.pods and self.pods[name] not in ENDED:
+            return ALIVE
+        matches = {kind: pattern.fullmatch(name) for kind, pattern in _POD.items()}
+        owners = {found[1] for kind, found in matches.items() if found and self.workloads.get(found[1]) == kind}
+        return DEAD if owners and not owners & set(self.conductor) else UNKNOWN
 
 
 def view(objects: Objects) -> View:

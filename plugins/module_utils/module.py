@@ -19,10 +19,15 @@ from ansible_collections.dbos.kubernetes.plugins.module_utils.errors import (
 from ansible_collections.dbos.kubernetes.plugins.module_utils.progress import Progress
 
 
-def run(module: AnsibleModule, function: Callable[[AnsibleModule], dict[str, Any]]) -> None:
+def run(
+    module: AnsibleModule,
+    function: Callable[[AnsibleModule], dict[str, Any]],
+    not_yet: dict[str, Any] | None = None,
+) -> None:
     """Run C(function) and exit with its result; a DbosError becomes the module's one clear failure.
 
-    In check mode an absent platform is not a failure: the step says so and reports that it would change.
+    In check mode it is none where an earlier step of a real run makes what is missing: the result is C(not_yet) then.
+    Without that only an absent platform is no failure: the step says so and reports that it would change.
     """
     kubeconfig = module.params.get("kubeconfig")
     if isinstance(kubeconfig, str) and "{" not in kubeconfig:
@@ -30,16 +35,25 @@ def run(module: AnsibleModule, function: Callable[[AnsibleModule], dict[str, Any
         module.no_log_values.discard(kubeconfig)
     try:
         result = function(module)
-    except PlatformAbsent as error:
-        if module.check_mode:
+    except DbosError as error:
+        if module.check_mode and error.not_yet and not_yet is not None:
+            module.exit_json(**not_yet, msg=error.msg)
+        if module.check_mode and isinstance(error, PlatformAbsent):
             told = f"{error.msg} This step would run once it is there."
             # Ansible shows the message of a successful task only with -v.
             Progress().say(told)
             module.exit_json(changed=True, msg=told, **error.result)
         module.fail_json(msg=error.msg, **error.result)
-    except DbosError as error:
-        module.fail_json(msg=error.msg, **error.result)
     module.exit_json(**result)
+
+
+def application_spec() -> dict[str, dict[str, Any]]:
+    """Options that name an application, documented in the fragment dbos.kubernetes.application."""
+    return {
+        "name": {"type": "str", "required": True},
+        "namespace": {"type": "str", "required": True},
+        "application_name": {"type": "str"},
+    }
 
 
 def check_library(module: AnsibleModule, *names: str) -> None:

@@ -210,9 +210,7 @@ class Observer:
         return [
             one
             for version in sorted(map(str, versions))
-            for one in draining.blockers(
-                database, owner, version, lambda id_: executor_state.judge(id_, *view), MOST_BLOCKERS
-            )
+            for one in draining.blockers(database, owner, version, view.judge, MOST_BLOCKERS)
         ]
 
     def _relay(self) -> dict[str, Any] | None:

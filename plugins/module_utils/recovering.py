@@ -44,8 +44,7 @@ class Seen:
 
     def judge(self) -> Callable[[str | None], str]:
         """Tells alive, dead or unknown."""
-        view = executor_state.view(self.objects)
-        return lambda executor: executor_state.judge(executor, *view)
+        return executor_state.view(self.objects).judge
 
     def dead(self) -> list[Running]:
         """What dead executors have left running."""

@@ -12,10 +12,8 @@ from ansible_collections.dbos.kubernetes.plugins.module_utils import workload
 
 
 def options() -> dict[str, dict[str, Any]]:
-    """Everything beside the connections, documented in the module."""
+    """What the version is made of, documented in the module."""
     return {
-        "name": {"type": "str", "required": True},
-        "namespace": {"type": "str", "required": True},
         "version": {"type": "str", "required": True},
         "image": {"type": "str"},
         "state": {"type": "str", "choices": ["promoted", "staged", "retired"], "default": "promoted"},
@@ -49,9 +47,7 @@ def options() -> dict[str, dict[str, Any]]:
                 "ca_image": {"type": "str", "default": ""},
             },
         },
-        "application_name": {"type": "str"},
         "max_live_versions": {"type": "int", "default": 10},
-        "allow_newer_schema": {"type": "bool", "default": False},
         "timeout": {"type": "int", "default": 300},
     }
 

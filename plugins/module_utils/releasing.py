@@ -134,9 +134,13 @@ class Releaser:
         if check:
             return applied
         self._scale(applied.objects[-1])
-        self._wait()
-        if applied.changed or not lifecycle.agree(observed, wanted.owner, wanted.version):
-            observed = self._verify_registration(observed, wanted)
+        try:
+            self._wait()
+            if applied.changed or not lifecycle.agree(observed, wanted.owner, wanted.version):
+                observed = self._verify_registration(observed, wanted)
+        except DbosError as error:
+            error.msg += self._give_back(observed, wanted.owner)
+            raise
         if applied.changed or self.request.sdk:
             self._remember_sdk()
         record = observed.record(wanted.version)
@@ -200,9 +204,25 @@ class Releaser:
             problem = lifecycle.registered_as_asked(before, after, wanted)
             if problem is None:
                 return after
-            if time.monotonic() > deadline:
+            # Another latest version is nobody else's doing, and every moment of it counts.
+            if after.latest(wanted.owner) != before.latest(wanted.owner) or time.monotonic() > deadline:
                 raise DbosError(problem)
             time.sleep(0.5)
+
+    def _give_back(self, before: lifecycle.Observed, owner: str) -> str:
+        """A version that pods registered on their own is the latest: it gets the work that the promoted one should."""
+        try:
+            after = dataclasses.replace(before, registrations=versions.registrations(self._session()))
+            version = lifecycle.displaced(after, owner)
+            if version is None:
+                return ""
+            schema.check_writable(schema.level(self._session()), self.request.newer_schema)
+            self.lease.check()
+            given = versions.promote(self._session(), owner, version)
+        except DbosError:
+            # What went wrong first is what to mend; that Service and DBOS disagree is told by every tick.
+            return ""
+        return f"\nDBOS took {after.latest(owner)} for the latest version; now it is {version} again." if given else ""
 
     def _remember_sdk(self) -> None:
         """The preflight of a later release asks what this version is made of, when no log says so any more."""

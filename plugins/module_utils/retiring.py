@@ -4,8 +4,8 @@
 
 """One tick: every version of an application is taken one legal step further.
 
-What lifecycle decides from a fresh look is done; what takes something away is decided again from a look that is taken
-after the proof, right before it is done. A tick that is killed leaves a state from which the next one goes on.
+What lifecycle_tick decides from a fresh look is done; what takes something away is decided again from a look that is
+taken after the proof, right before it is done. A tick that is killed leaves a state from which the next one goes on.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ import dataclasses
 import json
 import re
 import time
-from collections.abc import Iterable
 from typing import Any
 
 from ansible_collections.dbos.kubernetes.plugins.module_utils import (
     compacting,
+    draining,
     executor_state,
     lifecycle,
+    lifecycle_tick,
     promoting,
     reviving,
     taking_down,
     version_objects,
 )
 from ansible_collections.dbos.kubernetes.plugins.module_utils.connection import Database
-from ansible_collections.dbos.kubernetes.plugins.module_utils.errors import DbosError
 from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.client import Client
 from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.lease import Lease
 from ansible_collections.dbos.kubernetes.plugins.module_utils.progress import Progress
@@ -44,7 +44,7 @@ class Ticker:
         app: str,
         namespace: str,
         owner: str,
-        policy: lifecycle.Policy,
+        policy: lifecycle_tick.Policy,
         lease: Lease | None,
     ) -> None:
         self.client = client
@@ -64,8 +64,8 @@ class Ticker:
         tick, observed = self._decide({})
         asked = [action.version for action in tick.actions if action.verb == "prove"]
         if asked:
-            evidence = self._prove(asked)
-            tick, observed = self._decide({version: _proof(found) for version, found in evidence.items()})
+            proofs, evidence = self._prove(asked)
+            tick, observed = self._decide(proofs)
         for version, said in tick.conditions.items():
             for condition in said:
                 if condition.type != "Retired":
@@ -82,17 +82,17 @@ class Ticker:
                 for version, said in tick.conditions.items()
             },
             "promoted": observed.selected,
-            "evidence": {version: {**found, **_times(found)} for version, found in evidence.items()},
+            "evidence": evidence,
         }
 
-    def _decide(self, proofs: dict[str, lifecycle.Proof]) -> tuple[lifecycle.Tick, lifecycle.Observed]:
+    def _decide(self, proofs: dict[str, lifecycle.Proof]) -> tuple[lifecycle_tick.Tick, lifecycle.Observed]:
         observed = dataclasses.replace(self.observe(), proofs=proofs)
-        return lifecycle.tick(observed, self.owner, self.policy, time.time()), observed
+        return lifecycle_tick.tick(observed, self.owner, self.policy, time.time()), observed
 
     def observe(self) -> lifecycle.Observed:
         """Pods first, work second: what a pod left behind before it was gone is seen."""
         self.objects = version_objects.read(self.client, self.app, self.namespace)
-        seen = self._read()
+        self.seen = seen = draining.read(self.database, self.owner)
         return dataclasses.replace(
             self.objects.observed(),
             registrations=tuple(
@@ -102,31 +102,18 @@ class Ticker:
             read_at=time.time(),
         )
 
-    def _read(self) -> dict[str, Any]:
-        seen = work.read(self.database, self.owner)
-        if seen is None:
-            raise DbosError(
-                f"Database {self.database.name} has no DBOS schema: nothing is retired on missing data. "
-                "Check database_url, or deploy the application first (deploy.yml)."
-            )
-        if seen["replica"]:
-            raise DbosError(
-                f"Database {self.database.name} is a replica, which may not show all work yet: nothing is retired on "
-                "what it says. Give the primary in database_url."
-            )
-        self.seen = seen
-        return seen
-
     def _work(self, seen: dict[str, Any]) -> dict[str | None, lifecycle.Work]:
         found = work.per_version(seen)
         view = executor_state.view(self.objects)
         for row in seen["work"]:
-            if row["status"] == "PENDING" and executor_state.judge(row["executor"], *view) == executor_state.DEAD:
+            if row["status"] == "PENDING" and view.judge(row["executor"]) == executor_state.DEAD:
                 of = found[row["version"]]
                 found[row["version"]] = dataclasses.replace(of, stranded=of.stranded + row["count"])
         selected = self.objects.observed().selected
         for workload in self.objects.workloads:
             version, name = version_objects.version_of(workload), workload["metadata"]["name"]
+            if version in found:
+                found[version] = dataclasses.replace(found[version], needed=self._needed(version))
             drains = version != selected and (seen["level"] or 0) >= repair.NEEDED
             if drains and compacting.sparse(seen["work"], version, name):
                 of = found[version]
@@ -135,22 +122,15 @@ class Ticker:
                 )
         return found
 
-    def _prove(self, versions: Iterable[str]) -> dict[str, dict[str, Any]]:
-        """Reads in a row, of all these versions at once; those without unfinished work in any of them are proven."""
+    def _prove(self, versions: list[str]) -> tuple[dict[str, lifecycle.Proof], dict[str, dict[str, Any]]]:
+        """For the decision and for the ledger, of those that have no unfinished work."""
         stopped = {version: not self._pods(version) for version in versions}
-        since, level = time.time(), 0
-        pause = self.policy.seconds / max(self.policy.reads - 1, 1)
-        with self.progress.step(f"looking for unfinished work of {', '.join(sorted(stopped))}"):
-            for number in range(self.policy.reads):
-                time.sleep(pause if number else 0)
-                seen = self._read()
-                level = seen["level"]
-                busy = {version for version, found in work.per_version(seen).items() if found.unfinished}
-                stopped = {version: gone for version, gone in stopped.items() if version not in busy}
-        until = max(time.time(), since + self.policy.seconds)
-        common = {"reads": self.policy.reads, "since": since, "until": until, "seconds": round(until - since, 3)}
-        about = {"database": self.database.name, "schema_level": level, "pending": 0, "enqueued": 0, "delayed": 0}
-        return {version: {**common, **about, "stopped": gone} for version, gone in stopped.items()}
+        found = draining.prove_all(self.database, self.owner, versions, self.policy, self.progress).values()
+        proven = [one for one in found if one.drained]
+        return (
+            {one.version: lifecycle.Proof(one.reads, one.since, one.until, stopped[one.version]) for one in proven},
+            {one.version: {**one.as_dict(), "stopped": stopped[one.version]} for one in proven},
+        )
 
     def _pods(self, version: str) -> list[str]:
         return [
@@ -172,9 +152,8 @@ class Ticker:
         elif action.verb == "stop":
             taking_down.stop(self.client, self.objects, version, lease)
         elif action.verb == "retire":
-            found = {**evidence[version], **_times(evidence[version])}
-            taking_down.retire(self.client, self.objects, version, found, lease)
-            self.progress.say(f"evidence of {version}: {json.dumps(found)}")
+            taking_down.retire(self.client, self.objects, version, evidence[version], lease)
+            self.progress.say(f"evidence of {version}: {json.dumps(evidence[version])}")
 
     def _compact(self, version: str, lease: Lease) -> None:
         workload = self.objects.workload(version)
@@ -212,12 +191,3 @@ def joined(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
         "actions": [*before["actions"], *after["actions"]],
         "evidence": {**before["evidence"], **after["evidence"]},
     }
-
-
-def _proof(found: dict[str, Any]) -> lifecycle.Proof:
-    return lifecycle.Proof(found["reads"], found["since"], found["until"], found["stopped"])
-
-
-def _times(found: dict[str, Any]) -> dict[str, Any]:
-    """For people and the ledger: RFC 3339."""
-    return {name: work.timestamp(int(found[name] * 1000)) for name in ("since", "until")}

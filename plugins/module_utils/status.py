@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from ansible_collections.dbos.kubernetes.plugins.module_utils import lifecycle, version_objects
+from ansible_collections.dbos.kubernetes.plugins.module_utils import lifecycle, lifecycle_tick, version_objects
 from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.watch import condition
 
 Json = dict[str, Any]
@@ -140,8 +140,8 @@ def _versions(seen: Observation) -> list[Json]:
         version = record["data"]["version"]
         rows.setdefault(version, {"version": version, **absent})
     observed = _observed(seen)
-    policy = lifecycle.Policy(deadline=seen.deadline)
-    conditions = lifecycle.tick(observed, seen.application, policy, seen.now.timestamp()).conditions
+    policy = lifecycle_tick.Policy(deadline=seen.deadline)
+    conditions = lifecycle_tick.tick(observed, seen.application, policy, seen.now.timestamp()).conditions
     for version, row in rows.items():
         row.update(_history(seen, observed, version))
         for count in ("pending", "enqueued", "delayed"):
@@ -203,7 +203,7 @@ def shown(rows: list[Json]) -> tuple[list[Json], int]:
     return [row for row in rows if row not in hidden], len(hidden)
 
 
-def _state(version: str | None, said: Sequence[lifecycle.Condition]) -> str:
+def _state(version: str | None, said: Sequence[lifecycle_tick.Condition]) -> str:
     """The condition that matters most to a person."""
     if version is None:
         return "Unversioned"  # work that the latest version takes

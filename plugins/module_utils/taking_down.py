@@ -47,7 +47,6 @@ def retire(
         name = scaled["metadata"]["name"]
         lease.check()
         client.delete(KEDA, "ScaledObject", name, objects.namespace, uid=scaled["metadata"]["uid"])
-        _delete(client, lease, {"apiVersion": KEDA, "kind": "TriggerAuthentication", "metadata": scaled["metadata"]})
     workload = objects.workload(version)
     if workload:
         lease.check()
@@ -105,13 +104,14 @@ def _leftovers(objects: version_objects.Objects, version: str) -> Iterable[Objec
 
 
 def _made_of(objects: version_objects.Objects, versions: set[str]) -> dict[tuple[str, str], Object]:
-    """By kind and name, all but the workloads, which come last in a record."""
-    return {
-        (document["kind"], document["metadata"]["name"]): document
-        for record in objects.records
-        if record["data"]["version"] in versions
-        for document in record["data"]["documents"][:-1]
-    }
+    """By kind and name; in place of a workload, which comes last in a record, the login that autoscales it."""
+    found: dict[tuple[str, str], Object] = {}
+    for record in objects.records:
+        if record["data"]["version"] in versions:
+            *documents, workload = record["data"]["documents"]
+            login = {"apiVersion": KEDA, "kind": "TriggerAuthentication", "metadata": workload["metadata"]}
+            found |= {(document["kind"], document["metadata"]["name"]): document for document in [*documents, login]}
+    return found
 
 
 def _delete(client: Client, lease: Lease, document: Object) -> None:

@@ -89,13 +89,14 @@ class Objects:
         )
 
 
-# Marks of those who would undo our changes, or whose changes we would; the value names theirs.
+# Marks of those who would undo our changes, or whose changes we would; the value names theirs. Helm's are the last:
+# whoever has it make a release is the one to ask.
 _OTHERS = {
-    "meta.helm.sh/release-name": "Helm's release",
     "helm.toolkit.fluxcd.io/name": "Flux' HelmRelease",
     "kustomize.toolkit.fluxcd.io/name": "Flux' Kustomization",
     "argocd.argoproj.io/tracking-id": "Argo CD's",
     "argocd.argoproj.io/instance": "Argo CD's application",
+    "meta.helm.sh/release-name": "Helm's release",
 }
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from ansible_collections.dbos.kubernetes.plugins.module_utils import (
     draining,
     lifecycle,
+    lifecycle_tick,
     reviving,
     taking_down,
     version_objects,
@@ -60,7 +61,7 @@ def retire(
     # The last look: what was stopped has settled meanwhile, and nobody else may have touched it since.
     objects = _without_pods(client, wanted, timeout)
     _refuse(objects.observed(), wanted.version)
-    taking_down.retire(client, objects, wanted.version, dataclasses.asdict(found), lease)
+    taking_down.retire(client, objects, wanted.version, found.as_dict(), lease)
     return actions
 
 
@@ -77,7 +78,7 @@ def _refuse(observed: lifecycle.Observed, version: str) -> None:
 
 
 def _proof(database: Database, wanted: Version) -> draining.Evidence:
-    found = draining.prove(database, wanted.owner, wanted.version, lifecycle.Policy(), Progress())
+    found = draining.prove(database, wanted.owner, wanted.version, lifecycle_tick.Policy(), Progress())
     if found.pending or found.enqueued or found.delayed:
         ids = [row["id"] for row in draining.blockers(database, wanted.owner, wanted.version)]
         raise DbosError(

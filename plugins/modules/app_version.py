@@ -22,6 +22,7 @@ extends_documentation_fragment:
   - dbos.kubernetes.attributes
   - dbos.kubernetes.attributes.action
   - dbos.kubernetes.connection
+  - dbos.kubernetes.connection.writes
   - dbos.kubernetes.kubernetes
   - dbos.kubernetes.lease
 attributes:
@@ -56,10 +57,6 @@ options:
     description: Name of the schema.
     type: str
     default: dbos
-  allow_newer_schema:
-    description: Writes to a schema whose level is above the newest that was tested, which is 125.
-    type: bool
-    default: false
   namespace:
     description:
       - The application's namespace in Kubernetes. The ledger there is asked whether the version is a managed one, and the
@@ -146,13 +143,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.dbos.kubernetes.plugins.module_utils import registering
-from ansible_collections.dbos.kubernetes.plugins.module_utils.connection import (
-    Database,
-    argument_spec,
-    derived_forms,
-    not_yet,
-    open_server,
-)
+from ansible_collections.dbos.kubernetes.plugins.module_utils.connection import Database, argument_spec, module_database
 from ansible_collections.dbos.kubernetes.plugins.module_utils.errors import DbosError
 from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.client import Client
 from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.lease import Lease
@@ -168,21 +159,14 @@ def app_version(module: AnsibleModule) -> dict[str, Any]:
     namespace = params["namespace"] or relay.get("namespace")
     application = params["application"] or relay.get("application") or params["application_name"]
     check_library(module, "psycopg2", *(["kubernetes"] if namespace else []))
-    try:
-        with contextlib.ExitStack() as stack:
-            if namespace:
-                client = Client.from_params(params)
-                if not params["force"]:
-                    registering.refuse_managed(client, application, namespace, params["version"])
-                if not module.check_mode:
-                    stack.enter_context(Lease(client, namespace, params["lease"] or application))
-            server = stack.enter_context(open_server(params, check=module.check_mode))
-            module.no_log_values.update(derived_forms(server.settings.get("password")))
-            return change(module, stack.enter_context(server.connect()))
-    except DbosError as error:
-        if module.check_mode and not_yet(error):
-            return {"changed": True, "versions": [], "schema_version": None, "msg": error.msg}
-        raise
+    with contextlib.ExitStack() as stack:
+        if namespace:
+            client = Client.from_params(params)
+            if not params["force"]:
+                registering.refuse_managed(client, application, namespace, params["version"])
+            if not module.check_mode:
+                stack.enter_context(Lease(client, namespace, params["lease"] or application))
+        return change(module, stack.enter_context(module_database(module)))
 
 
 def change(module: AnsibleModule, database: Database) -> dict[str, Any]:
@@ -228,7 +212,7 @@ def main() -> None:
     run(
         AnsibleModule(
             argument_spec={
-                **argument_spec(),
+                **argument_spec(writes=True),
                 "application_name": {"type": "str", "required": True},
                 "version": {"type": "str", "required": True},
                 "state": {
@@ -237,7 +221,6 @@ def main() -> None:
                     "default": registering.REGISTERED,
                 },
                 "schema": {"type": "str", "default": "dbos"},
-                "allow_newer_schema": {"type": "bool", "default": False},
                 "namespace": {"type": "str"},
                 "application": {"type": "str"},
                 "lease": {"type": "str"},
@@ -246,6 +229,7 @@ def main() -> None:
             supports_check_mode=True,
         ),
         app_version,
+        not_yet={"changed": True, "versions": [], "schema_version": None},
     )
 
 

@@ -98,13 +98,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.dbos.kubernetes.plugins.module_utils import registering
-from ansible_collections.dbos.kubernetes.plugins.module_utils.connection import (
-    argument_spec,
-    derived_forms,
-    not_yet,
-    open_server,
-)
-from ansible_collections.dbos.kubernetes.plugins.module_utils.errors import DbosError
+from ansible_collections.dbos.kubernetes.plugins.module_utils.connection import argument_spec, module_database
 from ansible_collections.dbos.kubernetes.plugins.module_utils.module import check_library, run
 from ansible_collections.dbos.kubernetes.plugins.module_utils.system_database import schema, versions
 
@@ -114,21 +108,15 @@ def app_version_info(module: AnsibleModule) -> dict[str, Any]:
     params = module.params
     check_library(module, "psycopg2", *(["kubernetes"] if params["relay"] else []))
     owner, name = params["application_name"], params["schema"]
-    try:
-        with open_server(params, check=module.check_mode) as server, server.connect() as database:
-            module.no_log_values.update(derived_forms(server.settings.get("password")))
-            found = versions.read(database, name)
-            rows = found.rows if found else ()
-            return {
-                "changed": False,
-                "latest": registering.latest(rows, owner),
-                "versions": registering.described(rows, owner),
-                "schema_version": schema.level(database, name),
-            }
-    except DbosError as error:
-        if module.check_mode and not_yet(error):
-            return {"changed": False, "latest": None, "versions": [], "schema_version": None, "msg": error.msg}
-        raise
+    with module_database(module) as database:
+        found = versions.read(database, name)
+        rows = found.rows if found else ()
+        return {
+            "changed": False,
+            "latest": registering.latest(rows, owner),
+            "versions": registering.described(rows, owner),
+            "schema_version": schema.level(database, name),
+        }
 
 
 def main() -> None:
@@ -143,6 +131,7 @@ def main() -> None:
             supports_check_mode=True,
         ),
         app_version_info,
+        not_yet={"changed": False, "latest": None, "versions": [], "schema_version": None},
     )
 
 

@@ -20,6 +20,7 @@ author:
 extends_documentation_fragment:
   - dbos.kubernetes.attributes
   - dbos.kubernetes.attributes.action
+  - dbos.kubernetes.application
   - dbos.kubernetes.kubernetes
   - dbos.kubernetes.lease
 attributes:
@@ -31,14 +32,6 @@ attributes:
   idempotent:
     support: full
 options:
-  name:
-    description: Name of the application.
-    type: str
-    required: true
-  namespace:
-    description: Namespace of the application.
-    type: str
-    required: true
   version:
     description: The version that scales; by default the one that is promoted.
     type: str
@@ -127,9 +120,6 @@ options:
         description: Where in the JSON the length of the queue is.
         type: str
         default: queue_length
-  application_name:
-    description: The name the application gives itself in DBOS. By default O(name).
-    type: str
   timeout:
     description: Seconds to wait until the ScaledObject is ready.
     type: int
@@ -173,7 +163,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.dbos.kubernetes.plugins.module_utils import autoscaling as work
 from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.client import Client, argument_spec
 from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.lease import Lease
-from ansible_collections.dbos.kubernetes.plugins.module_utils.module import check_library, run
+from ansible_collections.dbos.kubernetes.plugins.module_utils.module import application_spec, check_library, run
 
 
 def autoscaling(module: AnsibleModule) -> dict[str, Any]:
@@ -184,7 +174,7 @@ def autoscaling(module: AnsibleModule) -> dict[str, Any]:
     client = Client.from_params(params)
     with contextlib.ExitStack() as stack:
         if not module.check_mode:
-            stack.enter_context(Lease(client, params["namespace"], params["lease"] or params["name"]))
+            stack.enter_context(Lease.from_params(client, params))
         wanted = work.named(client, wanted)
         how = {"check": module.check_mode, "timeout": params["timeout"]}
         if params["state"] == "present":
@@ -203,8 +193,7 @@ def main() -> None:
             argument_spec={
                 **argument_spec(),
                 "lease": {"type": "str"},
-                "name": {"type": "str", "required": True},
-                "namespace": {"type": "str", "required": True},
+                **application_spec(),
                 "version": {"type": "str"},
                 "strategy": {"type": "str", "choices": ["versions", "patching"], "default": "versions"},
                 "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
@@ -234,7 +223,6 @@ def main() -> None:
                         "value": {"type": "str", "default": "queue_length"},
                     },
                 },
-                "application_name": {"type": "str"},
                 "timeout": {"type": "int", "default": 120},
             },
             mutually_exclusive=[("database", "metrics")],

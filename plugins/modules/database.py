@@ -143,7 +143,7 @@ from ansible_collections.dbos.kubernetes.plugins.module_utils.connection import 
     Unreadable,
     argument_spec,
     derived_forms,
-    open_server,
+    module_server,
 )
 from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.client import Client
 from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.lease import Lease
@@ -169,8 +169,7 @@ def database(module: AnsibleModule) -> dict[str, Any]:
         Lease(Client.from_params(params), params["namespace"], params["lease"]).hold()
     step = converge if params["state"] == "present" else remove
     try:
-        with open_server(params, check=module.check_mode) as server:
-            module.no_log_values.update(derived_forms(server.settings.get("password")))
+        with module_server(module) as server:
             result = step(server, asked, check=module.check_mode)
     except Unreadable as error:
         return {"changed": params["state"] == "present", "msg": error.msg}

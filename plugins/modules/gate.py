@@ -19,7 +19,9 @@ author:
 extends_documentation_fragment:
   - dbos.kubernetes.attributes
   - dbos.kubernetes.attributes.action
+  - dbos.kubernetes.application
   - dbos.kubernetes.connection
+  - dbos.kubernetes.connection.writes
   - dbos.kubernetes.kubernetes
   - dbos.kubernetes.lease
 attributes:
@@ -32,21 +34,10 @@ attributes:
     support: partial
     details: Each call with O(workflow) runs another workflow, unless that of a killed call has not ended yet.
 options:
-  name:
-    description: Name of the application.
-    type: str
-    required: true
-  namespace:
-    description: Namespace of the application.
-    type: str
-    required: true
   version:
     description: Name of the staged version.
     type: str
     required: true
-  application_name:
-    description: The name the application gives itself in DBOS. By default O(name).
-    type: str
   port:
     description: Port of the preview Service.
     type: int
@@ -96,10 +87,6 @@ options:
   failed:
     description: Why the version did not pass a gate outside of this module. Nothing is asked; the task fails with it and the account.
     type: str
-  allow_newer_schema:
-    description: Writes to a schema whose level is above the newest that was tested, which is 125.
-    type: bool
-    default: false
 """
 
 EXAMPLES = r"""
@@ -148,16 +135,11 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.dbos.kubernetes.plugins.module_utils import gating, version_objects
-from ansible_collections.dbos.kubernetes.plugins.module_utils.connection import (
-    Database,
-    argument_spec,
-    derived_forms,
-    open_server,
-)
+from ansible_collections.dbos.kubernetes.plugins.module_utils.connection import Database, argument_spec, module_database
 from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.apply import apply_all
 from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.client import Client
 from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.lease import Lease
-from ansible_collections.dbos.kubernetes.plugins.module_utils.module import check_library, run
+from ansible_collections.dbos.kubernetes.plugins.module_utils.module import application_spec, check_library, run
 from ansible_collections.dbos.kubernetes.plugins.module_utils.progress import Progress
 from ansible_collections.dbos.kubernetes.plugins.module_utils.system_database import gate as statements
 from ansible_collections.dbos.kubernetes.plugins.module_utils.system_database import schema
@@ -178,10 +160,8 @@ def gate(module: AnsibleModule) -> dict[str, Any]:
     if module.check_mode:
         return plan(subject, params)
     with contextlib.ExitStack() as stack:
-        stack.enter_context(Lease(client, subject.namespace, params["lease"] or subject.app))
-        server = stack.enter_context(open_server(params))
-        module.no_log_values.update(derived_forms(server.settings.get("password")))
-        database = stack.enter_context(server.connect())
+        stack.enter_context(Lease.from_params(client, params))
+        database = stack.enter_context(module_database(module))
         try:
             return ask(client, database, subject, params)
         except gating.NotPassed as error:
@@ -235,12 +215,10 @@ def main() -> None:
     run(
         AnsibleModule(
             argument_spec={
-                **argument_spec(),
+                **argument_spec(writes=True),
                 "lease": {"type": "str"},
-                "name": {"type": "str", "required": True},
-                "namespace": {"type": "str", "required": True},
+                **application_spec(),
                 "version": {"type": "str", "required": True},
-                "application_name": {"type": "str"},
                 "port": {"type": "int", "default": 8080},
                 "http": {
                     "type": "list",
@@ -263,7 +241,6 @@ def main() -> None:
                     },
                 },
                 "failed": {"type": "str"},
-                "allow_newer_schema": {"type": "bool", "default": False},
             },
             supports_check_mode=True,
         ),

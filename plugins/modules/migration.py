@@ -162,10 +162,8 @@ from ansible_collections.dbos.kubernetes.plugins.module_utils import naming
 from ansible_collections.dbos.kubernetes.plugins.module_utils.connection import (
     argument_spec,
     derived_forms,
-    not_yet,
-    open_server,
+    module_server,
 )
-from ansible_collections.dbos.kubernetes.plugins.module_utils.errors import DbosError
 from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.client import Client
 from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.lease import Lease
 from ansible_collections.dbos.kubernetes.plugins.module_utils.migrating import Migration
@@ -178,36 +176,28 @@ def migration(module: AnsibleModule) -> dict[str, Any]:
     check_library(module, "psycopg2", "kubernetes")
     params = module.params
     naming.check_application(params["application"])
-    try:
-        client = Client.from_params(params)
-        if not module.check_mode:
-            naming.check_digest(params["image"], "migration_image")
-            if params["lease"]:
-                Lease(client, params["namespace"], params["lease"]).hold()
-        with open_server(params, check=module.check_mode) as server:
-            secrets = derived_forms(server.settings.get("password"))
-            module.no_log_values.update(secrets)
-            with server.connect() as database:
-                spec = Spec(
-                    sdk=params["sdk"],
-                    command=tuple(params["command"]),
-                    database=f"{server.address}/{database.name}",
-                    **{key: params[key] for key in OPTIONS},
-                )
-                work = Migration(
-                    client,
-                    database,
-                    spec,
-                    params["metrics_role"],
-                    params["expected_version"],
-                    params["keep_jobs"],
-                    tuple(secrets),
-                )
-                return work.check(params["cli"], params["sdk"]) if module.check_mode else work.run()
-    except DbosError as error:
-        if module.check_mode and not_yet(error):
-            return {"changed": True, "from_version": None, "to_version": None, "job": None, "msg": error.msg}
-        raise
+    client = Client.from_params(params)
+    if not module.check_mode:
+        naming.check_digest(params["image"], "migration_image")
+        if params["lease"]:
+            Lease(client, params["namespace"], params["lease"]).hold()
+    with module_server(module) as server, server.connect() as database:
+        spec = Spec(
+            sdk=params["sdk"],
+            command=tuple(params["command"]),
+            database=f"{server.address}/{database.name}",
+            **{key: params[key] for key in OPTIONS},
+        )
+        work = Migration(
+            client,
+            database,
+            spec,
+            params["metrics_role"],
+            params["expected_version"],
+            params["keep_jobs"],
+            tuple(derived_forms(server.settings.get("password"))),
+        )
+        return work.check(params["cli"], params["sdk"]) if module.check_mode else work.run()
 
 
 # Options that the Job's specification takes as they are.
@@ -252,6 +242,7 @@ def main() -> None:
             supports_check_mode=True,
         ),
         migration,
+        not_yet={"changed": True, "from_version": None, "to_version": None, "job": None},
     )
 
 

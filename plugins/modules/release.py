@@ -23,7 +23,9 @@ author:
 extends_documentation_fragment:
   - dbos.kubernetes.attributes
   - dbos.kubernetes.attributes.action
+  - dbos.kubernetes.application
   - dbos.kubernetes.connection
+  - dbos.kubernetes.connection.writes
   - dbos.kubernetes.kubernetes
   - dbos.kubernetes.lease
 attributes:
@@ -37,10 +39,6 @@ attributes:
 options:
   name:
     description: Name of the application, a DNS label that begins with a letter.
-    type: str
-    required: true
-  namespace:
-    description: Namespace of the application.
     type: str
     required: true
   version:
@@ -181,10 +179,6 @@ options:
     description: How many versions may have a workload. One more is refused, naming what keeps each of the others.
     type: int
     default: 10
-  allow_newer_schema:
-    description: Writes to a schema whose level is above the newest that was tested, which is 125.
-    type: bool
-    default: false
   timeout:
     description: Seconds to wait for the pods. A pod that crashes or cannot pull its image ends the wait at once.
     type: int
@@ -257,7 +251,6 @@ actions:
 """
 
 import contextlib
-from collections.abc import Iterator
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -270,34 +263,11 @@ from ansible_collections.dbos.kubernetes.plugins.module_utils import (
     withdrawing,
     workload,
 )
-from ansible_collections.dbos.kubernetes.plugins.module_utils.connection import (
-    Database,
-    DatabaseAbsent,
-    Unreadable,
-    argument_spec,
-    derived_forms,
-    open_server,
-)
+from ansible_collections.dbos.kubernetes.plugins.module_utils.connection import argument_spec, module_database_if_any
 from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.client import Client
 from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.lease import Lease
-from ansible_collections.dbos.kubernetes.plugins.module_utils.module import check_library, run
+from ansible_collections.dbos.kubernetes.plugins.module_utils.module import application_spec, check_library, run
 from ansible_collections.dbos.kubernetes.plugins.module_utils.release_options import options, spec_of
-
-
-@contextlib.contextmanager
-def database(module: AnsibleModule) -> Iterator[Database | None]:
-    """The system database; None in check mode when it cannot be read yet."""
-    with contextlib.ExitStack() as stack:
-        found = None
-        try:
-            server = stack.enter_context(open_server(module.params, check=module.check_mode))
-            module.no_log_values |= derived_forms(server.settings.get("password"))
-            found = stack.enter_context(server.connect())
-        except (DatabaseAbsent, Unreadable) as error:
-            if not module.check_mode:
-                raise
-            module.warn(error.msg)
-        yield found
 
 
 def release(module: AnsibleModule) -> dict[str, Any]:
@@ -313,7 +283,7 @@ def release(module: AnsibleModule) -> dict[str, Any]:
     if spec.conductor:
         conductor.check_url(spec.conductor.url)
     client = Client.from_params(params)
-    lease = Lease(client, spec.namespace, params["lease"] or spec.app)
+    lease = Lease.from_params(client, params)
     if params["state"] == "retired":
         return retire(module, client, lease)
     with contextlib.ExitStack() as stack:
@@ -329,7 +299,8 @@ def release(module: AnsibleModule) -> dict[str, Any]:
             most_live=params["max_live_versions"],
             newer_schema=params["allow_newer_schema"],
         )
-        releaser = releasing.Releaser(client, stack.enter_context(database(module)), spec, request, lease)
+        session = stack.enter_context(module_database_if_any(module, module.warn))
+        releaser = releasing.Releaser(client, session, spec, request, lease)
         result = releaser.run(check=module.check_mode)
     for warning in releaser.warnings:
         module.warn(warning)
@@ -344,7 +315,7 @@ def retire(module: AnsibleModule, client: Client, lease: Lease) -> dict[str, Any
     with contextlib.ExitStack() as stack:
         if not module.check_mode:
             stack.enter_context(lease)
-        session = stack.enter_context(database(module))
+        session = stack.enter_context(module_database_if_any(module, module.warn))
         if session is None:
             return withdrawing.result(wanted, [])
         actions = withdrawing.retire(client, session, lease, wanted, params["timeout"], check=module.check_mode)
@@ -356,8 +327,9 @@ def main() -> None:
     run(
         AnsibleModule(
             argument_spec={
-                **argument_spec(),
+                **argument_spec(writes=True),
                 "lease": {"type": "str"},
+                **application_spec(),
                 **options(),
             },
             required_if=[("state", "staged", ("image",)), ("state", "promoted", ("image",))],

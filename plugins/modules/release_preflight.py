@@ -20,6 +20,7 @@ author:
 extends_documentation_fragment:
   - dbos.kubernetes.attributes
   - dbos.kubernetes.attributes.action
+  - dbos.kubernetes.application
   - dbos.kubernetes.connection
   - dbos.kubernetes.kubernetes
 attributes:
@@ -31,14 +32,6 @@ attributes:
   idempotent:
     support: full
 options:
-  name:
-    description: Name of the application.
-    type: str
-    required: true
-  namespace:
-    description: Namespace of the application.
-    type: str
-    required: true
   version:
     description: Version that will be released. By default the one that M(dbos.kubernetes.rollback) would go back to.
     type: str
@@ -49,9 +42,6 @@ options:
     description:
       - Its DBOS SDK, such as V(go 1.8.0), V(python 3.4.0) or V(typescript 5.3.0).
       - By default what the ledger remembers of the version, or what the image's label C(dbos.kubernetes/sdk) says.
-    type: str
-  application_name:
-    description: The name the application gives itself in DBOS. By default O(name).
     type: str
   replicas:
     description: The most pods that the version may get.
@@ -147,41 +137,17 @@ unknown:
   elements: str
 """
 
-import contextlib
 import dataclasses
-from collections.abc import Iterator
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.dbos.kubernetes.plugins.module_utils import release_facts, release_preflight
-from ansible_collections.dbos.kubernetes.plugins.module_utils.connection import (
-    Database,
-    DatabaseAbsent,
-    Unreadable,
-    argument_spec,
-    derived_forms,
-    open_server,
-)
+from ansible_collections.dbos.kubernetes.plugins.module_utils.connection import argument_spec, module_database_if_any
 from ansible_collections.dbos.kubernetes.plugins.module_utils.errors import DbosError
 from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.client import Client
-from ansible_collections.dbos.kubernetes.plugins.module_utils.module import check_library, run
+from ansible_collections.dbos.kubernetes.plugins.module_utils.module import application_spec, check_library, run
 from ansible_collections.dbos.kubernetes.plugins.module_utils.progress import Progress
-
-
-@contextlib.contextmanager
-def database(module: AnsibleModule) -> Iterator[Database | None]:
-    """The system database; None in check mode when it cannot be read yet."""
-    with contextlib.ExitStack() as stack:
-        found = None
-        try:
-            server = stack.enter_context(open_server(module.params, check=module.check_mode))
-            module.no_log_values |= derived_forms(server.settings.get("password"))
-            found = stack.enter_context(server.connect())
-        except (DatabaseAbsent, Unreadable):
-            if not module.check_mode:
-                raise
-        yield found
 
 
 def preflight(module: AnsibleModule) -> dict[str, Any]:
@@ -204,7 +170,7 @@ def preflight(module: AnsibleModule) -> dict[str, Any]:
         migration_level=migration["expected_version"] if migration else None,
         migration_image=migration["image"] if migration else "",
     )
-    with database(module) as session:
+    with module_database_if_any(module, lambda _told: None) as session:
         facts = release_facts.gather(Client.from_params(params), session, request)
     verdict = release_preflight.judge(facts, params["skip"])
     result = {
@@ -240,12 +206,10 @@ def main() -> None:
         AnsibleModule(
             argument_spec={
                 **argument_spec(),
-                "name": {"type": "str", "required": True},
-                "namespace": {"type": "str", "required": True},
+                **application_spec(),
                 "version": {"type": "str"},
                 "image": {"type": "str"},
                 "sdk": {"type": "str"},
-                "application_name": {"type": "str"},
                 "replicas": {"type": "int", "default": 2},
                 "pool_size": {"type": "int"},
                 "metrics_role": {"type": "str"},

@@ -24,6 +24,7 @@ author:
 extends_documentation_fragment:
   - dbos.kubernetes.attributes
   - dbos.kubernetes.attributes.action
+  - dbos.kubernetes.application
   - dbos.kubernetes.connection
   - dbos.kubernetes.kubernetes
   - dbos.kubernetes.lease
@@ -36,17 +37,6 @@ attributes:
   idempotent:
     support: full
 options:
-  name:
-    description: Name of the application.
-    type: str
-    required: true
-  namespace:
-    description: Namespace of the application.
-    type: str
-    required: true
-  application_name:
-    description: The name the application gives itself in DBOS. By default O(name).
-    type: str
   reads:
     description: Reads in a row that must find no unfinished work.
     type: int
@@ -117,7 +107,9 @@ conditions:
   type: dict
   sample: {v1: [{type: Drained, message: no unfinished work was seen}]}
 evidence:
-  description: The proof per version that had no unfinished work in any of the reads.
+  description:
+    - The proof per version that had no unfinished work in any of the reads, with the keys that M(dbos.kubernetes.workflow_drain) gives it.
+    - C(stopped) tells whether its last pod was gone before.
   returned: success
   type: dict
   sample: {v1: {reads: 3, seconds: 5.0, since: "2026-11-24T12:00:00Z", until: "2026-11-24T12:00:05Z", stopped: true}}
@@ -129,15 +121,11 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.dbos.kubernetes.plugins.module_utils import lifecycle, naming, retiring
-from ansible_collections.dbos.kubernetes.plugins.module_utils.connection import (
-    argument_spec,
-    derived_forms,
-    open_server,
-)
+from ansible_collections.dbos.kubernetes.plugins.module_utils import lifecycle_tick, naming, retiring
+from ansible_collections.dbos.kubernetes.plugins.module_utils.connection import argument_spec, module_database
 from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.client import Client
 from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.lease import Held, Lease
-from ansible_collections.dbos.kubernetes.plugins.module_utils.module import check_library, run
+from ansible_collections.dbos.kubernetes.plugins.module_utils.module import application_spec, check_library, run
 
 UNTOUCHED = {"changed": False, "promoted": None, "actions": [], "conditions": {}, "evidence": {}}
 
@@ -148,22 +136,20 @@ def retirement(module: AnsibleModule) -> dict[str, Any]:
     params = module.params
     naming.check_application(params["name"])
     client = Client.from_params(params)
-    lease = None if module.check_mode else Lease(client, params["namespace"], params["lease"] or params["name"])
+    lease = None if module.check_mode else Lease.from_params(client, params)
     with contextlib.ExitStack() as stack:
         if lease:
             try:
                 stack.enter_context(lease)
             except Held as error:
                 return {**UNTOUCHED, "held_by": error.msg, "msg": error.msg}
-        server = stack.enter_context(open_server(params, check=module.check_mode))
-        module.no_log_values |= derived_forms(server.settings.get("password"))
         ticker = retiring.Ticker(
             client,
-            stack.enter_context(server.connect()),
+            stack.enter_context(module_database(module)),
             params["name"],
             params["namespace"],
             params["application_name"] or params["name"],
-            lifecycle.Policy(
+            lifecycle_tick.Policy(
                 reads=params["reads"],
                 seconds=params["seconds"],
                 deadline=params["deadline"],
@@ -187,9 +173,7 @@ def main() -> None:
             argument_spec={
                 **argument_spec(),
                 "lease": {"type": "str"},
-                "name": {"type": "str", "required": True},
-                "namespace": {"type": "str", "required": True},
-                "application_name": {"type": "str"},
+                **application_spec(),
                 "reads": {"type": "int", "default": 3},
                 "seconds": {"type": "float", "default": 5},
                 "deadline": {"type": "float"},

@@ -20,7 +20,9 @@ author:
 extends_documentation_fragment:
   - dbos.kubernetes.attributes
   - dbos.kubernetes.attributes.action
+  - dbos.kubernetes.application
   - dbos.kubernetes.connection
+  - dbos.kubernetes.connection.writes
   - dbos.kubernetes.kubernetes
   - dbos.kubernetes.lease
 attributes:
@@ -32,14 +34,6 @@ attributes:
   idempotent:
     support: full
 options:
-  name:
-    description: Name of the application.
-    type: str
-    required: true
-  namespace:
-    description: Namespace of the application.
-    type: str
-    required: true
   version:
     description:
       - The version to go back to; by default the one that was promoted last before, without those that were rolled back.
@@ -57,13 +51,6 @@ options:
     description: Pods that a version gets which is brought back, while no autoscaler owns their number.
     type: int
     default: 2
-  application_name:
-    description: The name the application gives itself in DBOS. By default O(name).
-    type: str
-  allow_newer_schema:
-    description: Write to DBOS' tables although their schema is newer than any that this collection was tested with.
-    type: bool
-    default: false
   timeout:
     description: Seconds to wait for the pods.
     type: int
@@ -164,14 +151,10 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.dbos.kubernetes.plugins.module_utils import rolling_back
-from ansible_collections.dbos.kubernetes.plugins.module_utils.connection import (
-    argument_spec,
-    derived_forms,
-    open_server,
-)
+from ansible_collections.dbos.kubernetes.plugins.module_utils.connection import argument_spec, module_database
 from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.client import Client
 from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.lease import Lease
-from ansible_collections.dbos.kubernetes.plugins.module_utils.module import check_library, run
+from ansible_collections.dbos.kubernetes.plugins.module_utils.module import application_spec, check_library, run
 from ansible_collections.dbos.kubernetes.plugins.module_utils.system_database import schema
 
 
@@ -190,9 +173,8 @@ def rollback(module: AnsibleModule) -> dict[str, Any]:
         timeout=params["timeout"],
         allow_newer_schema=params["allow_newer_schema"],
     )
-    lease = Lease(client, request.namespace, params["lease"] or request.app)
-    with open_server(params, check=module.check_mode) as server, server.connect() as database:
-        module.no_log_values |= derived_forms(server.settings.get("password"))
+    lease = Lease.from_params(client, params)
+    with module_database(module) as database:
         if module.check_mode:
             return rolling_back.Rollback(client, database, request, lease).run(check=True)
         schema.check_writable(schema.level(database), params["allow_newer_schema"])
@@ -205,15 +187,12 @@ def main() -> None:
     run(
         AnsibleModule(
             argument_spec={
-                **argument_spec(),
+                **argument_spec(writes=True),
                 "lease": {"type": "str"},
-                "name": {"type": "str", "required": True},
-                "namespace": {"type": "str", "required": True},
+                **application_spec(),
                 "version": {"type": "str"},
                 "policy": {"type": "str", "choices": ["drain", "cancel", "fork"], "default": "drain"},
                 "replicas": {"type": "int", "default": 2},
-                "application_name": {"type": "str"},
-                "allow_newer_schema": {"type": "bool", "default": False},
                 "timeout": {"type": "int", "default": 300},
             },
             supports_check_mode=True,

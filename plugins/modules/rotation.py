@@ -117,12 +117,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.dbos.kubernetes.plugins.module_utils import rotating
-from ansible_collections.dbos.kubernetes.plugins.module_utils.connection import (
-    Unreadable,
-    argument_spec,
-    derived_forms,
-    open_server,
-)
+from ansible_collections.dbos.kubernetes.plugins.module_utils.connection import Unreadable, argument_spec, module_server
 from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.client import Client
 from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.lease import Lease
 from ansible_collections.dbos.kubernetes.plugins.module_utils.module import check_library, run
@@ -143,14 +138,13 @@ def rotation(module: AnsibleModule) -> dict[str, Any]:
         changing=frozenset(params["changing"]),
     )
     client = Client.from_params(params)
-    lease = Lease(client, request.namespace, params["lease"] or request.app)
+    lease = Lease.from_params(client, params)
     with contextlib.ExitStack() as stack:
         if not module.check_mode:
             stack.enter_context(lease)
         server = None
         try:
-            server = stack.enter_context(open_server(params, check=module.check_mode))
-            module.no_log_values |= derived_forms(server.settings.get("password"))
+            server = stack.enter_context(module_server(module))
         except Unreadable as error:
             module.warn(error.msg)
         work = rotating.Rotation(client, server, request, lease)

@@ -20,6 +20,7 @@ extends_documentation_fragment:
   - dbos.kubernetes.attributes
   - dbos.kubernetes.attributes.action
   - dbos.kubernetes.connection
+  - dbos.kubernetes.connection.writes
   - dbos.kubernetes.kubernetes
   - dbos.kubernetes.lease
 attributes:
@@ -79,10 +80,6 @@ options:
   application:
     description: The application's name in Kubernetes. By default O(application_name).
     type: str
-  allow_newer_schema:
-    description: Writes to a schema whose level is above the newest that was tested, which is 125.
-    type: bool
-    default: false
 """
 
 EXAMPLES = r"""
@@ -224,7 +221,6 @@ msg:
 """
 
 import contextlib
-import functools
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -235,16 +231,10 @@ from ansible_collections.dbos.kubernetes.plugins.module_utils import (
     executor_state,
     version_objects,
 )
-from ansible_collections.dbos.kubernetes.plugins.module_utils.connection import (
-    argument_spec,
-    derived_forms,
-    not_yet,
-    open_server,
-)
-from ansible_collections.dbos.kubernetes.plugins.module_utils.errors import DbosError
+from ansible_collections.dbos.kubernetes.plugins.module_utils.connection import argument_spec, module_database
 from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.client import Client
 from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.lease import Lease
-from ansible_collections.dbos.kubernetes.plugins.module_utils.lifecycle import Policy
+from ansible_collections.dbos.kubernetes.plugins.module_utils.lifecycle_tick import Policy
 from ansible_collections.dbos.kubernetes.plugins.module_utils.module import check_library, run
 from ansible_collections.dbos.kubernetes.plugins.module_utils.progress import Progress
 
@@ -268,29 +258,21 @@ def workflow_drain(module: AnsibleModule) -> dict[str, Any]:
     params = module.params
     namespace, application = params["namespace"], params["application"] or params["application_name"]
     check_library(module, "psycopg2", *(["kubernetes"] if namespace or params["relay"] else []))
-    try:
-        with contextlib.ExitStack() as stack:
-            judge = lease = None
-            if namespace:
-                client = Client.from_params(params)
+    with contextlib.ExitStack() as stack:
+        judge = lease = None
+        if namespace:
+            client = Client.from_params(params)
 
-                def judge() -> drain_wait.Judge:
-                    view = executor_state.view(version_objects.read(client, application, namespace))
-                    return functools.partial(executor_state.judge, **view._asdict())
+            def judge() -> drain_wait.Judge:
+                return executor_state.view(version_objects.read(client, application, namespace)).judge
 
-                lease = Lease(client, namespace, params["lease"] or application)
-                if params["on_deadline"] in (draining.CANCEL, draining.FORK) and not module.check_mode:
-                    stack.enter_context(lease)
-            server = stack.enter_context(open_server(params, check=module.check_mode))
-            module.no_log_values.update(derived_forms(server.settings.get("password")))
-            database = stack.enter_context(server.connect())
-            hold = lease.check if lease else None
-            drainer = drain_wait.Drainer(database, request_of(params), Progress(), judge, hold)
-            return drainer.run(check=module.check_mode)
-    except DbosError as error:
-        if module.check_mode and not_yet(error):
-            return {"changed": False, "msg": error.msg}
-        raise
+            lease = Lease(client, namespace, params["lease"] or application)
+            if params["on_deadline"] in (draining.CANCEL, draining.FORK) and not module.check_mode:
+                stack.enter_context(lease)
+        database = stack.enter_context(module_database(module))
+        hold = lease.check if lease else None
+        drainer = drain_wait.Drainer(database, request_of(params), Progress(), judge, hold)
+        return drainer.run(check=module.check_mode)
 
 
 def main() -> None:
@@ -298,7 +280,7 @@ def main() -> None:
     run(
         AnsibleModule(
             argument_spec={
-                **argument_spec(),
+                **argument_spec(writes=True),
                 "lease": {"type": "str"},
                 "application_name": {"type": "str", "required": True},
                 "version": {"type": "str", "required": True},
@@ -310,12 +292,12 @@ def main() -> None:
                 "fork_children": {"type": "bool", "default": False},
                 "namespace": {"type": "str"},
                 "application": {"type": "str"},
-                "allow_newer_schema": {"type": "bool", "default": False},
             },
             required_if=[("on_deadline", "fork", ("to_version",))],
             supports_check_mode=True,
         ),
         workflow_drain,
+        not_yet={"changed": False},
     )
 
 

@@ -199,12 +199,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.dbos.kubernetes.plugins.module_utils import executor_state, unfinished, version_objects
-from ansible_collections.dbos.kubernetes.plugins.module_utils.connection import (
-    argument_spec,
-    derived_forms,
-    not_yet,
-    open_server,
-)
+from ansible_collections.dbos.kubernetes.plugins.module_utils.connection import argument_spec, module_database
 from ansible_collections.dbos.kubernetes.plugins.module_utils.errors import DbosError
 from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.client import Client
 from ansible_collections.dbos.kubernetes.plugins.module_utils.module import check_library, run
@@ -215,27 +210,19 @@ def workflow_info(module: AnsibleModule) -> dict[str, Any]:
     """Read."""
     params = module.params
     check_library(module, "psycopg2", *(["kubernetes"] if params["relay"] or params["namespace"] else []))
-    try:
-        with open_server(params, check=module.check_mode) as server, server.connect() as database:
-            module.no_log_values.update(derived_forms(server.settings.get("password")))
-            seen = inspection.read(
-                database, params["application_name"], params["schema"], resumable=params["resumable"]
-            )
-            found: dict[str, Any] = {
-                "changed": False,
-                "schema_version": seen["level"] if seen else None,
-                "replica": bool(seen and seen["replica"]),
-                "versions": unfinished.described(seen, judge(params)) if seen else [],
-            }
-            if params["format"] == "table":
-                found["table"] = unfinished.table(found["versions"], datetime.datetime.now(datetime.UTC))
-            if params["sizes"]:
-                found["tables"] = schema.table_sizes(database, params["schema"])
-            return found
-    except DbosError as error:
-        if module.check_mode and not_yet(error):
-            return {"changed": False, "versions": [], "msg": error.msg}
-        raise
+    with module_database(module) as database:
+        seen = inspection.read(database, params["application_name"], params["schema"], resumable=params["resumable"])
+        found: dict[str, Any] = {
+            "changed": False,
+            "schema_version": seen["level"] if seen else None,
+            "replica": bool(seen and seen["replica"]),
+            "versions": unfinished.described(seen, judge(params)) if seen else [],
+        }
+        if params["format"] == "table":
+            found["table"] = unfinished.table(found["versions"], datetime.datetime.now(datetime.UTC))
+        if params["sizes"]:
+            found["tables"] = schema.table_sizes(database, params["schema"])
+        return found
 
 
 def judge(params: dict[str, Any]) -> Callable[[str | None], str] | None:
@@ -246,8 +233,7 @@ def judge(params: dict[str, Any]) -> Callable[[str | None], str] | None:
     if not application:
         raise DbosError("Option namespace needs application, or application_name: whose executors are to be judged?")
     objects = version_objects.read(Client.from_params(params), application, params["namespace"])
-    view = executor_state.view(objects)
-    return lambda executor: executor_state.judge(executor, *view)
+    return executor_state.view(objects).judge
 
 
 def main() -> None:
@@ -267,6 +253,7 @@ def main() -> None:
             supports_check_mode=True,
         ),
         workflow_info,
+        not_yet={"changed": False, "versions": []},
     )
 
 

@@ -19,7 +19,9 @@ author:
 extends_documentation_fragment:
   - dbos.kubernetes.attributes
   - dbos.kubernetes.attributes.action
+  - dbos.kubernetes.application
   - dbos.kubernetes.connection
+  - dbos.kubernetes.connection.writes
   - dbos.kubernetes.kubernetes
   - dbos.kubernetes.lease
 attributes:
@@ -31,17 +33,6 @@ attributes:
   idempotent:
     support: full
 options:
-  name:
-    description: The application's name in Kubernetes.
-    type: str
-    required: true
-  namespace:
-    description: Its namespace.
-    type: str
-    required: true
-  application_name:
-    description: The name that it gives itself in DBOS. By default O(name).
-    type: str
   repair:
     description:
       - V(none) only finds.
@@ -69,10 +60,6 @@ options:
     description: Pods that a revived version gets at least, unless an autoscaler owns their number.
     type: int
     default: 1
-  allow_newer_schema:
-    description: Writes to a schema whose level is above the newest that was tested, which is 125.
-    type: bool
-    default: false
 """
 
 EXAMPLES = r"""
@@ -154,17 +141,10 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.dbos.kubernetes.plugins.module_utils import recovering, version_objects
-from ansible_collections.dbos.kubernetes.plugins.module_utils.connection import (
-    Database,
-    argument_spec,
-    derived_forms,
-    not_yet,
-    open_server,
-)
-from ansible_collections.dbos.kubernetes.plugins.module_utils.errors import DbosError
+from ansible_collections.dbos.kubernetes.plugins.module_utils.connection import Database, argument_spec, module_database
 from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.client import Client
 from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.lease import Lease
-from ansible_collections.dbos.kubernetes.plugins.module_utils.module import check_library, run
+from ansible_collections.dbos.kubernetes.plugins.module_utils.module import application_spec, check_library, run
 
 
 def workflow_recovery(module: AnsibleModule) -> dict[str, Any]:
@@ -172,18 +152,11 @@ def workflow_recovery(module: AnsibleModule) -> dict[str, Any]:
     check_library(module, "psycopg2", "kubernetes")
     params = module.params
     client = Client.from_params(params)
-    lease = Lease(client, params["namespace"], params["lease"] or params["name"])
-    try:
-        with contextlib.ExitStack() as stack:
-            if params["repair"] != recovering.NONE and not module.check_mode:
-                stack.enter_context(lease)
-            server = stack.enter_context(open_server(params, check=module.check_mode))
-            module.no_log_values.update(derived_forms(server.settings.get("password")))
-            return recover(module, client, stack.enter_context(server.connect()), lease)
-    except DbosError as error:
-        if module.check_mode and not_yet(error):
-            return {"changed": False, "msg": error.msg}
-        raise
+    lease = Lease.from_params(client, params)
+    with contextlib.ExitStack() as stack:
+        if params["repair"] != recovering.NONE and not module.check_mode:
+            stack.enter_context(lease)
+        return recover(module, client, stack.enter_context(module_database(module)), lease)
 
 
 def recover(module: AnsibleModule, client: Client, database: Database, lease: Lease) -> dict[str, Any]:
@@ -214,22 +187,20 @@ def main() -> None:
     run(
         AnsibleModule(
             argument_spec={
-                **argument_spec(),
+                **argument_spec(writes=True),
                 "lease": {"type": "str"},
-                "name": {"type": "str", "required": True},
-                "namespace": {"type": "str", "required": True},
-                "application_name": {"type": "str"},
+                **application_spec(),
                 "repair": {"type": "str", "choices": list(recovering.REPAIRS), "default": recovering.NONE},
                 "to_version": {"type": "str"},
                 "fork_children": {"type": "bool", "default": False},
                 "max_attempts": {"type": "int", "default": 101},
                 "replicas": {"type": "int", "default": 1},
-                "allow_newer_schema": {"type": "bool", "default": False},
             },
             required_if=[("repair", "fork", ("to_version",))],
             supports_check_mode=True,
         ),
         workflow_recovery,
+        not_yet={"changed": False},
     )
 
 

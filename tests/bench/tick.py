@@ -19,7 +19,13 @@ PATHS = [str(ROOT / "collections"), str(ROOT / "tests/integration")]
 sys.path += PATHS
 
 from ansible_collections.dbos.kubernetes.plugins.filter.database_url import database_url  # noqa: E402
-from ansible_collections.dbos.kubernetes.plugins.module_utils import ledger, lifecycle, retiring, workload  # noqa: E402
+from ansible_collections.dbos.kubernetes.plugins.module_utils import (  # noqa: E402
+    ledger,
+    lifecycle,
+    lifecycle_tick,
+    retiring,
+    workload,
+)
 from ansible_collections.dbos.kubernetes.plugins.module_utils.connection import Database, open_server  # noqa: E402
 from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.apply import apply_all, parallel  # noqa: E402
 from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.client import Client  # noqa: E402
@@ -133,7 +139,7 @@ def _report(directory: Path, direct: Client, database: Database, options: dict[s
 
 def _tick(client: Client, database: Any) -> None:
     """One that only looks: nothing is written without a lease."""
-    retiring.Ticker(client, database, APP, NAME.replace("_", "-"), APP, lifecycle.Policy(), None).run()
+    retiring.Ticker(client, database, APP, NAME.replace("_", "-"), APP, lifecycle_tick.Policy(), None).run()
 
 
 def _median(options: dict[str, Any]) -> float:

@@ -103,8 +103,11 @@ def turn(kind: int) -> Iterator[None]:
 @pytest.fixture(scope="module", autouse=True)
 def _in_turn(request: pytest.FixtureRequest) -> Iterator[None]:
     """Files run side by side, but one that changes what all share (C(pytest.mark.alone)) runs while no other does."""
-    alone = any(mark.name == "alone" for mark in request.node.iter_markers())
-    with turn(fcntl.LOCK_EX if alone else fcntl.LOCK_SH):
+    tests = [item for item in request.session.items if item.path == request.path]
+    if not any("platform" in getattr(item, "fixturenames", ()) for item in tests):
+        yield
+        return
+    with turn(fcntl.LOCK_EX if request.node.get_closest_marker("alone") else fcntl.LOCK_SH):
         yield
 
 

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 CHECK = Path(__file__).resolve().parents[2] / "tools/check.py"
 STEPS = [name for name in re.findall(r'Step\(\s*"([^"]+)"', CHECK.read_text()) if name != "unit"]
 

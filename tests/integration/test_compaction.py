@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from module_call import call
+from process_kit import until
 from release_kit import Kit, sample_image
 
 YEAR = 365 * 86400
@@ -37,7 +38,7 @@ def sleeper(kit: Kit, ordinal: int) -> str:
     """A workflow that was started directly on that pod of v1, for a year."""
     where = f"/api/v1/namespaces/{kit.namespace}/pods/shop-v1-{ordinal}:8080/proxy/start/{YEAR}"
     identity = str(json.loads(kit.kubectl("get", "--raw", where))["workflow_id"])
-    kit.until("asleep", lambda: kit.sql("SELECT 1 FROM dbos.operation_outputs WHERE workflow_uuid = %s", identity))
+    until("asleep", lambda: kit.sql("SELECT 1 FROM dbos.operation_outputs WHERE workflow_uuid = %s", identity))
     return identity
 
 
@@ -68,12 +69,12 @@ def test_a_year_s_sleep_on_a_high_ordinal_costs_one_pod(kit: Kit, root: Path) ->
     kit.sql(TASK, "20", "short")
     # While anything is awake nothing is moved.
     assert tick(kit) == []
-    kit.until("ended", lambda: where(kit, "short")[0] == "SUCCESS")
+    until("ended", lambda: where(kit, "short")[0] == "SUCCESS")
     assert tick(kit) == ["compact"]
-    kit.until("one pod left", lambda: pods(kit) == ["shop-v1-0"])
+    until("one pod left", lambda: pods(kit) == ["shop-v1-0"])
     assert where(kit, identity) == ("PENDING", "shop-v1-3", 1)
     assert tick(kit) == ["compact"]
-    kit.until("going on", lambda: where(kit, identity) == ("PENDING", "shop-v1-0", 2))
+    until("going on", lambda: where(kit, identity) == ("PENDING", "shop-v1-0", 2))
     assert tick(kit) == []
     assert pods(kit) == ["shop-v1-0"]
 
@@ -87,14 +88,14 @@ def test_keda_pauses_meanwhile_and_goes_on(kit: Kit) -> None:
     # Ten tasks need five pods; a second sleeper stays on the last of them.
     for number in range(10):
         kit.sql(TASK, "15", f"task-{number}")
-    kit.until("five pods", lambda: "shop-v1-4" in pods(kit), 120)
+    until("five pods", lambda: "shop-v1-4" in pods(kit), 120)
     kit.kubectl("wait", "--for=condition=Ready", "pod/shop-v1-4", "--timeout=60s", "-n", kit.namespace)
     identity = sleeper(kit, 4)
-    kit.until("only sleepers left", lambda: kit.sql(BUSY) == [(2,)], 120)
+    until("only sleepers left", lambda: kit.sql(BUSY) == [(2,)], 120)
     assert tick(kit) == ["compact"]
-    kit.until("a pod for each at most", lambda: pods(kit) == ["shop-v1-0", "shop-v1-1"], 120)
+    until("a pod for each at most", lambda: pods(kit) == ["shop-v1-0", "shop-v1-1"], 120)
     assert tick(kit) == ["compact"]
-    kit.until("going on", lambda: where(kit, identity)[2] == 2 and where(kit, identity)[0] == "PENDING")
+    until("going on", lambda: where(kit, identity)[2] == 2 and where(kit, identity)[0] == "PENDING")
     scaled = kit.get("scaledobject", "shop-v1")
     assert "autoscaling.keda.sh/paused-replicas" not in scaled["metadata"].get("annotations", {})
     assert tick(kit) == []

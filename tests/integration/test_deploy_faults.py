@@ -11,7 +11,10 @@ from typing import Any
 import process_kit
 import pytest
 from gate_kit import Deployed
+from load_kit import ENQUEUE
+from module_call import call
 from process_kit import until
+from python_kit import EXAMPLE, build
 
 GATES = {
     "release_gate_http": [{"path": "/healthz"}],
@@ -74,6 +77,50 @@ def test_a_broken_version_leaves_the_old_one_untouched(
     deployed.kubectl("delete", "statefulset", f"{deployed.application.name}-broken", "--ignore-not-found")
     assert run.returncode != 0 and text in run.output, run.output
     assert deployed.promoted() == serving and deployed.uids("v1") == before
+
+
+@pytest.fixture
+def python_image(root: Path, platform: Any) -> str:
+    """The Python sample's digest."""
+    registry = {"host": f"{platform.node}:5443", "ca_file": str(platform.directory / "pki/ca.crt")}
+    result = call("images", build=[build(root / EXAMPLE, "python-starter")], registry=registry)
+    return str(result["digests"]["python-starter"])
+
+
+def test_a_version_of_the_codes_own_takes_nothing_from_the_old_one(
+    deployed: Deployed, root: Path, python_image: str
+) -> None:
+    """The Python sample with one line more: a version in the code wins over DBOS__APPVERSION, and is the latest."""
+    name = '"name": settings.application,'
+    source = (root / EXAMPLE / "engine.py").read_text()
+    assert name in source
+    before, serving = deployed.uids("v1"), deployed.promoted()
+    run = deployed.deploy(
+        "own",
+        check=False,
+        release_image=python_image,
+        release_command=["python3", "-P", "main.py"],
+        release_files={"engine.py": source.replace(name, f'{name} "application_version": "0.1.0",')},
+        release_env={"PYTHONPATH": "/etc/dbos/app:/app:/usr/local/lib/dbos"},
+    )
+    assert run.returncode != 0 and "registered version 0.1.0 instead of own" in run.output, run.output
+    assert f"now it is {serving} again" in run.output
+    assert deployed.promoted() == serving and deployed.uids("v1") == before
+    deployed.sql(ENQUEUE, "any", None, deployed.application.name)
+    found = "SELECT status, application_version FROM dbos.workflow_status WHERE workflow_uuid = 'any'"
+    until("done", lambda: deployed.sql(found)[0][0] == "SUCCESS")
+    deployed.kubectl("delete", "statefulset", f"{deployed.application.name}-own")
+    assert deployed.sql(found) == [("SUCCESS", serving)]
+
+
+def test_nothing_is_deployed_while_somebody_has_frozen_it(deployed: Deployed) -> None:
+    serving = deployed.promoted()
+    run = deployed.deploy("next", check=False, release_frozen={"by": "alice", "reason": "incident 4711"})
+    where = {"application": deployed.application.name, "namespace": deployed.namespace}
+    call("lease", kubeconfig=str(deployed.platform.kubeconfig), state="thawed", **where)
+    assert run.returncode != 0 and "is frozen by alice: incident 4711." in run.output, run.output
+    assert not staged(deployed, "next") and deployed.promoted() == serving
+    assert deployed.deploy(serving).changed == 0
 
 
 def test_two_at_once(deployed: Deployed, start: Start) -> None:

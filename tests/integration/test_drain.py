@@ -20,7 +20,7 @@ HOUR = 3_600_000
 
 
 class Shop(Kit):
-    """The application with its versions v1 and v2, v2 promoted; and v3 registered, without pods."""
+    """The application with its versions v1, v2 and v3, the last promoted; one pod each."""
 
     def drain(self, *, check: bool = False, **options: Any) -> dict[str, Any]:
         """What workflow_drain answers of v1, by default at once."""
@@ -64,8 +64,8 @@ def shop(
     one = Shop(platform, ansible_playbook, namespace, tmp_path_factory.mktemp("drain"))
     one.prepare()
     image = sample_image(one, root)
-    one.released("v1", image, replicas=1)
-    one.released("v2", image, replicas=1)
+    for version in ("v1", "v2", "v3"):
+        one.released(version, image, replicas=1)
     yield one
     one.forget()
 
@@ -145,7 +145,7 @@ def test_a_message_ends_the_wait_and_the_version_is_drained(v1: Shop) -> None:
 
 
 def test_the_latest_version_and_one_that_nobody_knows_are_refused(v1: Shop) -> None:
-    assert "is the latest" in v1.drain(version="v2")["msg"]
+    assert "is the latest" in v1.drain(version="v3")["msg"]
     assert "no version v11" in v1.drain(version="v11")["msg"]
     assert "cannot be forked to version v9" in (delayed(v1) and v1.drain(on_deadline="fork", to_version="v9")["msg"])
 
@@ -188,6 +188,27 @@ def test_a_fork_goes_on_where_its_original_was(v1: Shop) -> None:
     v1.sql(
         "UPDATE dbos.workflow_status SET status = 'CANCELLED' WHERE workflow_uuid = ANY(%s)", [forks[late], forks[part]]
     )
+
+
+def test_what_is_blocked_goes_on_two_versions_further(v1: Shop) -> None:
+    """A wait that v1 began is ended by a message to its fork, which v3 runs; nobody ever saw both unfinished."""
+    blocked = waiting(v1)
+    found = v1.drain(on_deadline="fork", to_version="v3")
+    assert found["drained"] and [entry["from"] for entry in found["forked"]] == [blocked], found
+    fork = found["forked"][0]["to"]
+    written = v1.sql(
+        "SELECT original.status, original.xmin = input.xmin FROM dbos.workflow_status original, "
+        "dbos.workflow_input input WHERE original.workflow_uuid = %s AND input.workflow_uuid = %s",
+        blocked, fork,
+    )  # fmt: skip
+    assert written == [("CANCELLED", True)]
+    v1.sql("SELECT dbos.send_message(%s, '\"now\"'::json, 'paid')", fork)
+    until("done", lambda: v1.status(fork) == "SUCCESS")
+    rows = v1.sql(
+        "SELECT application_version, executor_id, forked_from FROM dbos.workflow_status WHERE workflow_uuid = %s", fork
+    )
+    assert rows == [("v3", f"{v1.app}-v3-0", blocked)]
+    assert v1.status(blocked) == "CANCELLED"
 
 
 def test_a_child_is_not_taken_from_a_parent_that_waits_for_it(v1: Shop) -> None:

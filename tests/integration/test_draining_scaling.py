@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from load_kit import ENQUEUE
+from process_kit import until
 from release_kit import Kit, sample_image
 
 NOW_MS = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint"
@@ -57,7 +58,7 @@ def test_a_draining_version_falls_and_returns_for_what_falls_due(kit: Kit) -> No
     assert scaled(kit)["changed"]
     assert (limits(kit, "v1"), limits(kit, "v2")) == ((0, 3), (1, 5))
     assert not scaled(kit)["changed"]
-    kit.until("no pod of v1", lambda: pods(kit, "v1") == 0, 120)
+    until("no pod of v1", lambda: pods(kit, "v1") == 0, 120)
     # In one transaction: no pod may see it before it is delayed.
     kit.sql(
         ENQUEUE + "; UPDATE dbos.workflow_status SET status = 'DELAYED', "
@@ -65,14 +66,14 @@ def test_a_draining_version_falls_and_returns_for_what_falls_due(kit: Kit) -> No
         "late", "v1", "shop",
     )  # fmt: skip
     found = "SELECT status, executor_id, recovery_attempts FROM dbos.workflow_status WHERE workflow_uuid = 'late'"
-    kit.until("done", lambda: kit.sql(found)[0][0] == "SUCCESS", 150)
+    until("done", lambda: kit.sql(found)[0][0] == "SUCCESS", 150)
     assert kit.sql(found) == [("SUCCESS", "shop-v1-0", 1)]
-    kit.until("no pod of v1 again", lambda: pods(kit, "v1") == 0, 120)
+    until("no pod of v1 again", lambda: pods(kit, "v1") == 0, 120)
 
 
 def test_retirement_takes_the_autoscaler_along(kit: Kit) -> None:
     given = {"database_url": kit.url("owner"), "ca": (kit.platform.directory / "pki/ca.crt").read_text()}
-    kit.until("no pod of v1", lambda: pods(kit, "v1") == 0, 120)
+    until("no pod of v1", lambda: pods(kit, "v1") == 0, 120)
     result = kit.on_application("retirement", seconds=0.5, **given)
     assert [action["verb"] for action in result["actions"]] == ["retire"], result["output"]
     assert kit.names("scaledobject") == kit.names("triggerauthentication") == kit.names("statefulset") == ["shop-v2"]

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
-import time
+import os
+import subprocess
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
+from process_kit import until
+
+from ansible_collections.dbos.kubernetes.plugins.module_utils.image_build import find_builder
+from ansible_collections.dbos.kubernetes.plugins.module_utils.images import ensure
 
 Module = Callable[..., dict[str, Any]]
 
@@ -83,29 +87,77 @@ def test_builds_once_and_answers_with_a_digest_that_can_be_pulled(
     changed = run_module(build=[build], registry=registry)
     assert changed["changed"] and changed["digests"][name] != image
 
-    # The node's containerd pulls by digest, with its own idea of what a registry says.
-    pod = yaml.safe_dump(
-        {
-            "apiVersion": "v1",
-            "kind": "Pod",
-            "metadata": {"name": name.replace("/", "-")},
-            "spec": {
-                "restartPolicy": "Never",
-                "containers": [{"name": "c", "image": changed["digests"][name], "command": ["/file"]}],
-            },
-        }
-    )
-    platform.kubectl("apply", "-f", "-", stdin=pod)
+    pull(platform, changed["digests"][name])
+
+
+def pull(platform: Any, image: str) -> None:
+    """Let the node's containerd pull it, with its own idea of what a registry says."""
+    name = f"pull-{uuid.uuid4().hex[:8]}"
+    container = {"name": "c", "image": image, "command": ["/file"]}
+    pod = {"restartPolicy": "Never", "containers": [container]}
+    manifest = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": pod}
+    platform.kubectl("apply", "-f", "-", stdin=json.dumps(manifest))
+    path = "jsonpath={.status.containerStatuses[0].imageID}"
     try:
-        for _ in range(60):
-            state = platform.kubectl("get", "pod", name.replace("/", "-"), "-o", "jsonpath={.status}")
-            if changed["digests"][name] in json.loads(state).get("containerStatuses", [{}])[0].get("imageID", ""):
-                break
-            time.sleep(0.5)
-        else:
-            pytest.fail(f"the node did not pull {changed['digests'][name]}: {state}")
+        until("pulled", lambda: image in platform.kubectl("get", "pod", name, "-o", path))
     finally:
-        platform.kubectl("delete", "pod", name.replace("/", "-"), "--wait=false")
+        platform.kubectl("delete", "pod", name, "--wait=false")
+
+
+@pytest.fixture(scope="module")
+def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """docker with its engine, and podman, from Debian's packages; nothing is installed."""
+    folder = tmp_path_factory.mktemp("debian")
+    download = ["apt-get", "-o", "APT::Sandbox::User=root", "download", "docker.io", "podman", "conmon"]
+    if subprocess.run(download, cwd=folder, capture_output=True, check=False).returncode:
+        subprocess.run(["apt-get", "update"], capture_output=True, check=True)
+        subprocess.run(download, cwd=folder, capture_output=True, check=True)
+    for package in folder.glob("*.deb"):
+        subprocess.run(["dpkg", "-x", package, folder], check=True)
+    return folder / "usr"
+
+
+@pytest.fixture
+def no_engine(programs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both programs are there, but docker's engine does not run."""
+    for folder in ("sbin", "bin"):
+        monkeypatch.setenv("PATH", str(programs / folder), prepend=os.pathsep)
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere")
+
+
+@pytest.fixture
+def engine(no_engine: None, temporary: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """docker's engine, without a network or mounts of its own."""
+    address = f"unix://{temporary}/socket"
+    folders = {"data-root": "data", "exec-root": "exec", "pidfile": "pid"}
+    places = [f"--{option}={temporary}/{name}" for option, name in folders.items()]
+    plain = ["--bridge=none", "--iptables=false", "--storage-driver=vfs"]
+    with (temporary / "log").open("w") as log:
+        running = subprocess.Popen(["dockerd", "--host", address, *places, *plain], stdout=log, stderr=log)
+    monkeypatch.setenv("DOCKER_HOST", address)
+    try:
+        until("up", lambda: find_builder() == "docker")
+        yield
+    finally:
+        running.terminate()
+        running.wait(timeout=30)
+
+
+@pytest.mark.parametrize(("tool", "state"), [("docker", "engine"), ("podman", "no_engine")])
+def test_docker_and_podman_build_as_well(
+    request: pytest.FixtureRequest,
+    registry: dict[str, str],
+    build: dict[str, Any],
+    platform: Any,
+    tool: str,
+    state: str,
+) -> None:
+    request.getfixturevalue(state)
+    assert find_builder() == tool
+    defaults = {"containerfile": "Dockerfile", "platform": "linux/amd64"}
+    made = ensure([{**defaults, **build}], [], registry, check=False)
+    assert made["built"] == [build["name"]]
+    pull(platform, made["digests"][build["name"]])
 
 
 def test_a_tag_that_does_not_exist_is_named(run_module: Module, registry: dict[str, str]) -> None:

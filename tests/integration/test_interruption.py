@@ -3,26 +3,19 @@
 from __future__ import annotations
 
 import re
-import socket
-import threading
-import time
-from pathlib import Path
 
 import pytest
 import yaml
-from process_kit import processes_in, start
+from fault_kit import Cable
+from process_kit import processes_in, start, until
 
 pytestmark = pytest.mark.slow
 
 
-def wait_for(condition, seconds=60):
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        found = condition()
-        if found:
-            return found
-        time.sleep(0.1)
-    raise AssertionError(f"not within {seconds} s")
+def wait_for_lease(platform, application):
+    """Until a run has begun to change the application."""
+    get = ("get", "lease", "-n", application.namespace, f"dbos-{application.name}", "-o", "name")
+    until("the lease is held", lambda: platform.kubectl(*get, check=False).startswith("lease"))
 
 
 def test_a_killed_run_takes_its_module_with_it(root, ansible_environment, converged, temporary):
@@ -36,17 +29,13 @@ def test_a_killed_run_takes_its_module_with_it(root, ansible_environment, conver
     assert len(processes_in(temporary)) > 1
     killed.kill()
     killed.wait()
-    wait_for(lambda: not processes_in(temporary), 5)
+    until("all processes have ended", lambda: not processes_in(temporary), 5)
 
 
 def test_two_runs_at_once(root, ansible_environment, ansible_playbook, platform, new_application):
     with new_application() as application:
         first = start(root, ansible_environment, "site.yml", application.variables)
-        wait_for(
-            lambda: platform.kubectl(
-                "get", "lease", "-n", application.namespace, f"dbos-{application.name}", "-o", "name", check=False
-            ).startswith("lease")
-        )
+        wait_for_lease(platform, application)
         second = ansible_playbook("deploy.yml", extra_vars=application.variables, check=False)
         output, _ = first.communicate(timeout=300)
         assert first.returncode == 0, output
@@ -56,52 +45,10 @@ def test_two_runs_at_once(root, ansible_environment, ansible_playbook, platform,
         assert found.groups() == (application.name, application.namespace, str(first.pid))
 
 
-class Cable:
-    """A TCP connection to the API server that can be pulled."""
-
-    def __init__(self, host: str, port: int) -> None:
-        self._target = (host, port)
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self._listener.getsockname()[1]
-        self._open: list[socket.socket] = []
-        threading.Thread(target=self._serve, daemon=True).start()
-
-    def _serve(self) -> None:
-        while True:
-            try:
-                here, _ = self._listener.accept()
-                there = socket.create_connection(self._target)
-            except OSError:
-                return
-            self._open += [here, there]
-            for source, sink in ((here, there), (there, here)):
-                threading.Thread(target=self._pump, args=(source, sink), daemon=True).start()
-
-    @staticmethod
-    def _pump(source: socket.socket, sink: socket.socket) -> None:
-        try:
-            while data := source.recv(65536):
-                sink.sendall(data)
-            sink.shutdown(socket.SHUT_WR)
-        except OSError:
-            pass
-
-    def pull(self) -> None:
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        for one in self._open:
-            one.close()
-
-
 def test_the_api_goes_away_in_mid_run(root, ansible_environment, ansible_playbook, platform, new_application, tmp_path):
     cable = Cable(platform.node, 6443)
-    kubeconfig = yaml.safe_load(platform.kubeconfig.read_text())
-    kubeconfig["clusters"][0]["cluster"] |= {
-        "server": f"https://127.0.0.1:{cable.port}",
-        "tls-server-name": platform.node,
-    }
-    path = Path(tmp_path / "kubeconfig")
-    path.write_text(yaml.safe_dump(kubeconfig))
+    path = tmp_path / "kubeconfig"
+    path.write_text(yaml.safe_dump(cable.kubeconfig(platform)))
     with new_application() as application:
         run = start(
             root,
@@ -109,11 +56,7 @@ def test_the_api_goes_away_in_mid_run(root, ansible_environment, ansible_playboo
             "deploy.yml",
             application.variables | {"platform_kubernetes": {"kubeconfig": str(path)}},
         )
-        wait_for(
-            lambda: platform.kubectl(
-                "get", "lease", "-n", application.namespace, f"dbos-{application.name}", "-o", "name", check=False
-            ).startswith("lease")
-        )
+        wait_for_lease(platform, application)
         cable.pull()
         output, _ = run.communicate(timeout=300)
         assert run.returncode != 0

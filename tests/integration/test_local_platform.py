@@ -26,6 +26,8 @@ from ansible_collections.dbos.kubernetes.plugins.module_utils.local_platform imp
 from ansible_collections.dbos.kubernetes.plugins.module_utils.local_platform.settings import Settings
 from tests.conftest import Run
 
+pytestmark = pytest.mark.slow
+
 NODE = "10.219.0.1"
 # Where an instance leaves traces outside its directory.
 SHARED = ("/run/containerd", "/run/mount", "/var/lib/cni", "/var/log/containers", "/var/lib/kubelet", "/var/log/pods")

@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dbos-kubernetes"
 PAIRS = [("2.20", "3.12"), ("2.20", "3.13"), ("2.21", "3.12")]
 

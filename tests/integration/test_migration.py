@@ -7,8 +7,7 @@ import os
 import re
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from ansible_collections.dbos.kubernetes.plugins.module_utils import migration_j
 from ansible_collections.dbos.kubernetes.plugins.module_utils.system_database.schema import LOCK
 
 from .database_kit import Kit
+from .process_kit import until
 
 MIGRATIONS = "app.kubernetes.io/component=migration"
 NEWEST = 125
@@ -109,13 +109,6 @@ def level(kit: Kit) -> int:
 
 def jobs(kit: Kit) -> list[dict[str, Any]]:
     return kit.objects("jobs", MIGRATIONS)
-
-
-def eventually(condition: Callable[[], Any], seconds: float = 30) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "did not come about in time"
-        time.sleep(0.3)
 
 
 # What it does
@@ -273,7 +266,7 @@ def python_dbos() -> Path:
 def test_a_killed_run_is_taken_over(kit: Kit, migrated: None, options: dict[str, Any], images: dict[str, str]) -> None:
     slow = options | {"image": images["busybox"], "command": ["sleep", "8"]}
     call = kit.start("migration", run=kit.new_run(), **slow)
-    eventually(lambda: jobs(kit))
+    until("there is a Job", lambda: jobs(kit))
     call.process.kill()
     call.process.wait()
 
@@ -289,7 +282,7 @@ def test_an_active_job_blocks_another(
 ) -> None:
     slow = options | {"image": images["busybox"], "command": ["sleep", "8"]}
     call = kit.start("migration", run=kit.new_run(), **slow)
-    eventually(lambda: jobs(kit))
+    until("there is a Job", lambda: jobs(kit))
     call.process.kill()
     call.process.wait()
 
@@ -351,7 +344,7 @@ def test_half_applied(kit: Kit, empty: None, options: dict[str, Any], images: di
     script = subprocess.check_output([kit.platform.program("dbos"), "migrate", "--print-migrations", "all"], text=True)
     failing = options | {"image": images["busybox"], "command": ["sh", "-c", "sleep 4; exit 1"], "backoff_limit": 0}
     call = kit.start("migration", **failing)
-    eventually(lambda: jobs(kit))
+    until("there is a Job", lambda: jobs(kit))
     run_as_owner(kit, script[: script.index("-- Migration 21\n")])
     said = call.end()["msg"]
     assert "The schema level went from none to 20." in said

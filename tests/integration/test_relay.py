@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -16,6 +15,7 @@ from ansible_collections.dbos.kubernetes.plugins.module_utils.errors import Dbos
 from ansible_collections.dbos.kubernetes.plugins.module_utils.kube import relay as relays
 
 from .database_kit import Kit
+from .process_kit import until
 
 RELAYS = "app.kubernetes.io/component=relay"
 
@@ -40,13 +40,6 @@ def params(kit: Kit, **changes: Any) -> dict[str, Any]:
     return {"kubeconfig": str(kit.platform.kubeconfig), "database_url": kit.url(), "ca": kit.ca, "relay": relay}
 
 
-def eventually(condition: Callable[[], bool], seconds: float = 30) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "did not come about in time"
-        time.sleep(0.5)
-
-
 def test_one_relay_per_run(kit: Kit) -> None:
     for _call in range(2):
         assert not kit.ok("workflow_info", database_url=kit.url())["changed"]
@@ -57,7 +50,7 @@ def test_one_relay_per_run(kit: Kit) -> None:
     # the end of a play takes its own only
     ended = kit.ok("relay", application=kit.app, namespace=kit.namespace, state="absent")
     assert not ended["changed"]
-    eventually(lambda: len(kit.objects("jobs", RELAYS)) == 1)
+    until("one relay is left", lambda: len(kit.objects("jobs", RELAYS)) == 1)
     assert kit.objects("jobs", RELAYS)[0]["metadata"]["name"] != job["metadata"]["name"]
 
 
@@ -82,14 +75,14 @@ def test_nothing_is_created_in_check_mode_where_there_is_no_namespace(kit: Kit) 
 
 def test_check_mode_leaves_nothing(kit: Kit) -> None:
     kit.ok("workflow_info", check=True, database_url=kit.url())
-    eventually(lambda: not kit.objects("jobs", RELAYS) and not kit.objects("pods", RELAYS))
+    until("the relay is gone", lambda: not kit.objects("jobs", RELAYS) and not kit.objects("pods", RELAYS))
 
 
 def test_gone_by_its_deadline(kit: Kit) -> None:
     """A run that is killed closes nothing."""
     kit.ok("workflow_info", database_url=kit.url(), relay=kit.relay | {"deadline": 5})
     assert kit.objects("pods", RELAYS)
-    eventually(lambda: not kit.objects("jobs", RELAYS) and not kit.objects("pods", RELAYS), seconds=60)
+    until("the relay is gone", lambda: not kit.objects("jobs", RELAYS) and not kit.objects("pods", RELAYS))
     # and the run, if it lives after all, gets another
     kit.ok("workflow_info", database_url=kit.url())
 
@@ -102,7 +95,10 @@ def test_no_door_for_others(kit: Kit) -> None:
         socket.create_connection((address, 5432), timeout=3)
 
     kit.apply(neighbour(kit, f"nc -w 3 {address} 5432 </dev/null && echo open || echo closed"))
-    eventually(lambda: kit.objects("pods", "job-name=neighbour")[0]["status"]["phase"] == "Succeeded")
+    until(
+        "the neighbour has tried",
+        lambda: kit.objects("pods", "job-name=neighbour")[0]["status"]["phase"] == "Succeeded",
+    )
     said = kit.platform.kubectl("logs", "-n", kit.namespace, "job/neighbour").splitlines()
     assert "closed" in said
     assert "open" not in said
@@ -131,7 +127,7 @@ def neighbour(kit: Kit, command: str) -> dict[str, Any]:
 def break_stream(kit: Kit, session: int) -> None:
     """Kill the relay's pod, and see the session end."""
     kit.platform.kubectl("delete", "pod", "-n", kit.namespace, "-l", RELAYS, "--wait=true")
-    eventually(lambda: not kit.rows("SELECT 1 FROM pg_stat_activity WHERE pid = %s", session))
+    until("the session has ended", lambda: not kit.rows("SELECT 1 FROM pg_stat_activity WHERE pid = %s", session))
 
 
 def test_reads_reconnect(kit: Kit) -> None:
@@ -171,7 +167,7 @@ def test_an_image_that_cannot_be_pulled(kit: Kit) -> None:
     said = kit.refused("workflow_info", database_url=kit.url(), relay=relay)
     assert said.startswith("The relay to the database cannot run: ")
     assert "ull" in said  # ImagePullBackOff, or what the pull itself said
-    eventually(lambda: not kit.objects("jobs", RELAYS))
+    until("the relay is gone", lambda: not kit.objects("jobs", RELAYS))
 
 
 def test_a_relay_that_is_refused(kit: Kit) -> None:
@@ -182,7 +178,7 @@ def test_a_relay_that_is_refused(kit: Kit) -> None:
     finally:
         kit.platform.kubectl("delete", "resourcequota", "-n", kit.namespace, "none")
     assert "exceeded quota: none" in said
-    eventually(lambda: not kit.objects("jobs", RELAYS))
+    until("the relay is gone", lambda: not kit.objects("jobs", RELAYS))
 
 
 def test_an_image_that_is_no_relay(kit: Kit) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from process_kit import until
 from release_kit import Kit, sample_image
 
 
@@ -92,9 +93,9 @@ def test_the_ledger_outlives_the_workload(kit: Kit, first: dict[str, Any], image
     for turn in range(15):
         roll = {"spec": {"template": {"metadata": {"annotations": {"turn": str(turn)}}}}}
         kit.kubectl("patch", "statefulset", "shop-v1", "-n", kit.namespace, "--type=merge", "-p", json.dumps(roll))
-        kit.until("seen", lambda: _observed(kit.get("statefulset", "shop-v1")))
+        until("seen", lambda: _observed(kit.get("statefulset", "shop-v1")))
     kit.kubectl("delete", "statefulset", "shop-v1", "-n", kit.namespace)
-    kit.until("deleted", lambda: not kit.kubectl("get", "pods", "-n", kit.namespace, "-o", "name").strip())
+    until("deleted", lambda: not kit.kubectl("get", "pods", "-n", kit.namespace, "-o", "name").strip())
     after = kit.kubectl(
         "get", "controllerrevision", "-n", kit.namespace, "-l", "app.kubernetes.io/component=ledger", "-o", "name"
     )

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from load_kit import Clients, Enqueuer
+from process_kit import until
 from release_kit import Kit, sample_image
 
 PENDING = "SELECT count(*) FROM dbos.workflow_status WHERE status IN ('ENQUEUED', 'PENDING', 'DELAYED')"
@@ -36,7 +37,7 @@ def course(kit: Kit, root: Path) -> dict[str, Any]:
     image = sample_image(kit, root)
     kit.sql(SCHEDULE)
     kit.released("v1", image)
-    kit.until("scheduled", lambda: kit.sql("SELECT 1 FROM dbos.workflow_status WHERE schedule_name = 'every-second'"))
+    until("scheduled", lambda: kit.sql("SELECT 1 FROM dbos.workflow_status WHERE schedule_name = 'every-second'"))
     address = kit.get("service", "shop")["spec"]["clusterIP"]
     enqueuer = Enqueuer(kit.url("owner"), "shop")
     named: list[str | None] = [None, "v1"]
@@ -44,17 +45,17 @@ def course(kit: Kit, root: Path) -> dict[str, Any]:
         kit.released("v2", image, env={"COLOUR": "red"}, state="staged")
         named.append("v2")
         staged = clients.answered
-        kit.until("served for two seconds more", lambda: clients.answered > staged + 100)
+        until("served for two seconds more", lambda: clients.answered > staged + 100)
         # Not committed before the promotion is done: it must not be lost, and run on what is the latest then.
         enqueuer.enqueue(open_, "uncommitted", None)
         kit.released("v2", image, env={"COLOUR": "red"})
         open_.commit()
         promoted = clients.answered
-        kit.until("served for two seconds more", lambda: clients.answered > promoted + 100)
+        until("served for two seconds more", lambda: clients.answered > promoted + 100)
     kit.sql("UPDATE dbos.workflow_schedules SET status = 'PAUSED'")
     at = kit.versions()["v2"][0] / 1000
     # The pods look every 30 seconds for schedules that were paused.
-    kit.until("all done", lambda: kit.sql(PENDING)[0][0] == 0, timeout=180)
+    until("all done", lambda: kit.sql(PENDING)[0][0] == 0, timeout=180)
     rows = kit.sql(
         "SELECT workflow_uuid, status, application_version, executor_id, recovery_attempts, "
         "created_at / 1000.0::float, started_at_epoch_ms / 1000.0::float, schedule_name FROM dbos.workflow_status"

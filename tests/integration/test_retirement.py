@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from load_kit import ENQUEUE
 from module_call import call
+from process_kit import until
 from release_kit import Kit, sample_image
 
 from ansible_collections.dbos.kubernetes.plugins.module_utils import retiring, taking_down
@@ -86,12 +87,12 @@ def row(kit: Kit, workflow: str) -> tuple[str, int]:
 
 def done(kit: Kit, workflow: str) -> int:
     """Waits for its success; how often it was begun."""
-    kit.until(f"{workflow} done", lambda: row(kit, workflow)[0] == "SUCCESS", 120)
+    until(f"{workflow} done", lambda: row(kit, workflow)[0] == "SUCCESS", 120)
     return row(kit, workflow)[1]
 
 
 def gone(kit: Kit, version: str) -> None:
-    kit.until(f"no pod of {version}", lambda: not any(f"{kit.app}-{version}-" in n for n in kit.names("pods")), 60)
+    until(f"no pod of {version}", lambda: not any(f"{kit.app}-{version}-" in n for n in kit.names("pods")), 60)
 
 
 def retire(kit: Kit, version: str) -> dict[str, Any]:
@@ -180,7 +181,7 @@ def test_work_between_the_last_read_and_the_deletion_is_not_lost(kit: Kit, monke
 
 def test_a_deleted_workload_comes_back_and_goes_on(kit: Kit) -> None:
     workflow = enqueue(kit, "v1", 15)
-    kit.until("begun", lambda: row(kit, workflow)[0] == "PENDING")
+    until("begun", lambda: row(kit, workflow)[0] == "PENDING")
     kit.kubectl("delete", "statefulset", "shop-v1", "-n", kit.namespace)
     gone(kit, "v1")
     result = attempt(kit)
@@ -220,16 +221,16 @@ def test_nothing_goes_on_missing_data(kit: Kit, monkeypatch: pytest.MonkeyPatch)
         patch.setattr(work, "read", cut)
         assert tick(kit) == [("stop", "v1")]
     gone(kit, "v1")
+    assert tick(kit) == [("retire", "v1")]
 
 
 def test_another_run_is_left_in_peace(kit: Kit) -> None:
     other = {"application": kit.app, "namespace": kit.namespace, "kubeconfig": str(kit.platform.kubeconfig)}
     kit.kubectl("delete", "lease", "dbos-shop", "-n", kit.namespace, "--ignore-not-found")
-    held = subprocess.Popen(
-        [sys.executable, "-c", _script(f"call('lease', **{other!r}); print('held', flush=True); time.sleep(60)")],
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+    paths = [str(Path(__file__).parent), str(Path(__file__).parents[2] / "collections")]
+    hold = f"call('lease', **{other!r}); print('held', flush=True); time.sleep(60)"
+    script = f"import sys, time; sys.path[:0] = {paths!r}; from module_call import call; {hold}"
+    held = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
     try:
         assert held.stdout is not None and held.stdout.readline() == "held\n"
         result = call("retirement", **options(kit))
@@ -246,25 +247,12 @@ def test_another_run_is_left_in_peace(kit: Kit) -> None:
         call("lease", **other, state="thawed")
 
 
-def test_a_killed_tick_is_finished_by_the_next(kit: Kit) -> None:
-    """kill -9 after the workload is deleted, before anything else is."""
-    die = "taking_down._made_of = lambda *_: os.kill(os.getpid(), 9)"
-    script = _script(f"{die}; call('retirement', **{options(kit)!r})")
-    killed = subprocess.run([sys.executable, "-c", script], check=False)
-    assert killed.returncode == -9
-    assert kit.names("statefulset") == ["shop-v2"] and "shop-v1" in kit.names("service")
-    assert tick(kit) == [("retire", "v1")]
-    assert "shop-v1" not in kit.names("service")
-    assert record(kit, "v1")["metadata"]["annotations"]["dbos.kubernetes/retired"]
-    assert tick(kit) == []
-
-
 def test_five_versions_at_once_and_a_sleep_of_a_year(kit: Kit, image: str) -> None:
     sleeper = enqueue(kit, "v2", YEAR)
     for version in ("v3", "v4", "v5", "v6"):
         release(kit, image, version)
     assert len(kit.names("statefulset")) == 5
-    kit.until("asleep", lambda: row(kit, sleeper)[0] == "PENDING")
+    until("asleep", lambda: row(kit, sleeper)[0] == "PENDING")
     result = attempt(kit, deadline=0)
     assert {(a["verb"], a["version"]) for a in result["actions"]} == {("stop", v) for v in ("v3", "v4", "v5")}
     assert {one["type"] for one in result["conditions"]["v2"]} == {"Draining", "DrainBlocked"}
@@ -280,10 +268,3 @@ def test_five_versions_at_once_and_a_sleep_of_a_year(kit: Kit, image: str) -> No
     gone(kit, "v7")
     assert tick(kit, give_up=["v7"]) == [("retire", "v7")]
     assert row(kit, sleeper) == ("PENDING", 1)
-
-
-def _script(code: str) -> str:
-    here = str(Path(__file__).parent)
-    imports = "from ansible_collections.dbos.kubernetes.plugins.module_utils import taking_down"
-    root = str(Path(__file__).parents[2] / "collections")
-    return f"import os, sys, time; sys.path[:0] = {[here, root]!r}; from module_call import call; {imports}; {code}"

@@ -12,6 +12,7 @@ from typing import Any
 import module_call
 import pytest
 from load_kit import ENQUEUE
+from process_kit import until
 from release_kit import Kit, sample_image
 
 from ansible_collections.dbos.kubernetes.plugins.module_utils import ledger, version_objects
@@ -66,7 +67,7 @@ def release(kit: Kit, image: str) -> Callable[[str], None]:
     deploy("v1")
     kit.sql(SCHEDULE)
     # Pods look for new schedules every 30 seconds.
-    kit.until("ticks on v1", lambda: len(kit.sql(TICKS, "v1")) > 1, timeout=180)
+    until("ticks on v1", lambda: len(kit.sql(TICKS, "v1")) > 1, timeout=180)
     return deploy
 
 
@@ -124,7 +125,7 @@ def leave_work(kit: Kit, *, running: bool = True) -> dict[str, str]:
     found = {"waiting": f"waiting-{now}", "delayed": f"delayed-{now}"}
     if running:
         found["running"] = str(json.loads(kit.http("/enqueue/600"))["workflow_id"])
-        kit.until("running", lambda: status(kit, found["running"]) == ("PENDING", "v2"))
+        until("running", lambda: status(kit, found["running"]) == ("PENDING", "v2"))
     kit.sql(WAITING, found["waiting"], "ENQUEUED", now, now, None)
     kit.sql(WAITING, found["delayed"], "DELAYED", now, now, now + 3_600_000)
     return found
@@ -139,7 +140,7 @@ def ids(result: dict[str, Any]) -> set[str]:
 
 
 def test_schedules_and_new_work_run_on_the_version_before_within_seconds(kit: Kit, bad: None) -> None:
-    kit.until("a tick on v2", lambda: kit.sql(TICKS, "v2"))
+    until("a tick on v2", lambda: kit.sql(TICKS, "v2"))
     left = leave_work(kit)
     planned = rollback(kit, check=True)
     assert planned["changed"] and promoted(kit) == {"v2"}
@@ -148,9 +149,9 @@ def test_schedules_and_new_work_run_on_the_version_before_within_seconds(kit: Ki
     started = time.time()
     assert (done["from_version"], done["version"]) == ("v2", "v1") and promoted(kit) == {"v1"}
     kit.sql(ENQUEUE, "free", None, kit.app)
-    kit.until("done", lambda: status(kit, "free") == ("SUCCESS", "v1"), timeout=20)
+    until("done", lambda: status(kit, "free") == ("SUCCESS", "v1"), timeout=20)
     later = f"SELECT 1 FROM dbos.workflow_status WHERE application_version = %s AND created_at >= {started * 1000:.0f}"
-    kit.until("a tick on v1", lambda: kit.sql(f"{later} AND schedule_name = 'every-second'", "v1"), timeout=20)
+    until("a tick on v1", lambda: kit.sql(f"{later} AND schedule_name = 'every-second'", "v1"), timeout=20)
     assert kit.sql(later, "v2") == []
     made = done["account"]
     assert ids(done) == set(left.values()) and all(left_id in done["table"] for left_id in left.values())
@@ -185,7 +186,7 @@ def test_fork_goes_on_with_every_workflow_of_it(kit: Kit, bad: None) -> None:
         assert status(kit, old)[0] == "CANCELLED" and status(kit, new)[1] == "v1"
         assert kit.sql("SELECT forked_from FROM dbos.workflow_status WHERE workflow_uuid = %s", new) == [(old,)]
         assert f"forked to {new}" in done["table"]
-    kit.until("running on v1", lambda: status(kit, forked[left["running"]]) == ("PENDING", "v1"))
+    until("running on v1", lambda: status(kit, forked[left["running"]]) == ("PENDING", "v1"))
     assert not rollback(kit, policy="fork")["changed"]
 
 
@@ -208,7 +209,7 @@ def test_a_version_that_was_retired_is_brought_back(kit: Kit, bad: None) -> None
     assert {"name": "RELEASE", "value": "v1"} in workload["spec"]["template"]["spec"]["containers"][0]["env"]
     assert "dbos.kubernetes/retired" not in annotations(kit, "v1")
     kit.sql(ENQUEUE, "revived", None, kit.app)
-    kit.until("done", lambda: status(kit, "revived") == ("SUCCESS", "v1"), timeout=30)
+    until("done", lambda: status(kit, "revived") == ("SUCCESS", "v1"), timeout=30)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,8 @@ from typing import Any
 import ansible_runner
 import pytest
 
+pytestmark = pytest.mark.slow
+
 # What the inventory says anyway, as a survey or a job template would pass it.
 STRINGS = {
     "autoscaling_enabled": "true",

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.dbos.kubernetes.plugins.module_utils import compacting, lifecycle
-from ansible_collections.dbos.kubernetes.plugins.module_utils.lifecycle import Observed, Policy, Work, Workload
+from ansible_collections.dbos.kubernetes.plugins.module_utils import compacting, lifecycle, lifecycle_tick
+from ansible_collections.dbos.kubernetes.plugins.module_utils.lifecycle import Observed, Work, Workload
+from ansible_collections.dbos.kubernetes.plugins.module_utils.lifecycle_tick import Policy
 
 NOW = 1_800_000_000_000
 
@@ -81,5 +82,5 @@ def observed(work: Work, **workload: Any) -> Observed:
 def test_a_version_is_compacted_only_while_all_that_runs_is_parked(
     work: Work, workload: dict[str, Any], verbs: list[str]
 ) -> None:
-    tick = lifecycle.tick(observed(work, **workload), "shop", Policy(), 101.0)
+    tick = lifecycle_tick.tick(observed(work, **workload), "shop", Policy(), 101.0)
     assert [action.verb for action in tick.actions if action.version == "v1"] == verbs

@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.dbos.kubernetes.plugins.module_utils import draining, waiting
+from ansible_collections.dbos.kubernetes.plugins.module_utils import drain_wait, draining, waiting
 from ansible_collections.dbos.kubernetes.plugins.module_utils.connection import DatabaseError
 from ansible_collections.dbos.kubernetes.plugins.module_utils.errors import DbosError
-from ansible_collections.dbos.kubernetes.plugins.module_utils.lifecycle import Policy
+from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.client import Unreachable
+from ansible_collections.dbos.kubernetes.plugins.module_utils.lifecycle_tick import Policy
 from ansible_collections.dbos.kubernetes.plugins.module_utils.progress import Progress
 from ansible_collections.dbos.kubernetes.plugins.module_utils.system_database import work
 
@@ -31,7 +32,8 @@ def seen(count: int = 0, **changes: Any) -> dict[str, Any]:
     return {"level": 125, "registered": registered, "work": [row] if count else [], "replica": False, **changes}
 
 
-def prove(monkeypatch: pytest.MonkeyPatch, *answers: Any, version: str = "v1") -> draining.Evidence:
+def answered(monkeypatch: pytest.MonkeyPatch, *answers: Any) -> list[Any]:
+    """The reads answer these; returned is what is left of them."""
     left = list(answers)
 
     def read(_database: Any, _owner: str) -> Any:
@@ -41,6 +43,11 @@ def prove(monkeypatch: pytest.MonkeyPatch, *answers: Any, version: str = "v1") -
         return answer
 
     monkeypatch.setattr(work, "read", read)
+    return left
+
+
+def prove(monkeypatch: pytest.MonkeyPatch, *answers: Any, version: str = "v1") -> draining.Evidence:
+    answered(monkeypatch, *answers)
     return draining.prove(Database(), "shop", version, POLICY, Progress(""), pause=lambda _seconds: None)  # type: ignore[arg-type]
 
 
@@ -49,6 +56,14 @@ def test_only_all_reads_in_a_row_are_a_proof(monkeypatch: pytest.MonkeyPatch) ->
     assert found.drained and found.reads == 3 and found.schema_version == 125
     found = prove(monkeypatch, seen(), seen(), seen(2))
     assert not found.drained and found.unfinished == {"pending": 0, "enqueued": 0, "delayed": 2}
+
+
+def test_one_read_serves_all_versions_and_each_is_judged_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    left = answered(monkeypatch, seen(), seen(2), seen(), seen())
+    database: Any = Database()
+    found = draining.prove_all(database, "shop", ["v1", "v0"], POLICY, Progress(""), pause=lambda _seconds: None)
+    assert {version: (one.drained, one.reads) for version, one in found.items()} == {"v1": (False, 2), "v0": (True, 3)}
+    assert len(left) == 1
 
 
 @pytest.mark.parametrize(
@@ -66,6 +81,34 @@ def test_what_is_no_proof_is_an_error(
 ) -> None:
     with pytest.raises(DbosError, match=text):
         prove(monkeypatch, *answers, version=version)
+
+
+@pytest.mark.parametrize("before", [[seen(1)], [seen()]], ids=["between-proofs", "in-mid-proof"])
+def test_the_wait_goes_on_where_a_primary_fails_over(monkeypatch: pytest.MonkeyPatch, before: list[Any]) -> None:
+    answers = [*before, seen(replica=True), seen(replica=True), seen(), seen(), seen()]
+    assert wait(monkeypatch, answers).drained and not answers
+
+
+def test_a_replica_from_the_beginning_on_is_a_wrong_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = [seen(replica=True), seen()]
+    with pytest.raises(DbosError, match="Give the primary's address"):
+        wait(monkeypatch, answers)
+    assert len(answers) == 1
+
+
+def test_the_wait_goes_on_without_the_api_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    def judge() -> Any:
+        raise Unreachable("The Kubernetes API does not answer.")
+
+    assert wait(monkeypatch, [seen(1), seen(), seen(), seen()], judge).drained
+
+
+def wait(monkeypatch: pytest.MonkeyPatch, answers: list[Any], judge: Any = None) -> draining.Evidence:
+    monkeypatch.setattr(work, "read", lambda *_: answers.pop(0))
+    monkeypatch.setattr(draining, "blockers", lambda *_: [])
+    monkeypatch.setattr(drain_wait, "POLL", 0.0)
+    request = drain_wait.Request("shop", "v1", POLICY, 60.0, drain_wait.FAIL)
+    return drain_wait.Drainer(Database(), request, Progress(""), judge)._wait()  # type: ignore[arg-type]
 
 
 def row(status: str = "PENDING", step: dict[str, Any] | None = None, **changes: Any) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from ansible_collections.dbos.kubernetes.plugins.module_utils import executor_state, lifecycle
 from ansible_collections.dbos.kubernetes.plugins.module_utils.errors import DbosError
+from ansible_collections.dbos.kubernetes.plugins.module_utils.executor_state import View
 from ansible_collections.dbos.kubernetes.plugins.module_utils.system_database import schema, work
 from ansible_collections.dbos.kubernetes.plugins.module_utils.version_objects import Objects
 
@@ -21,13 +22,13 @@ LIVING = ["Pending", "Running", "Unknown"]
 
 def judge(executor: str | None, *, conductor: tuple[str, ...] = (), **pods: str) -> str:
     named = {name.replace("_", "-"): phase for name, phase in pods.items()}
-    return executor_state.judge(executor, KINDS, named, conductor)
+    return View(KINDS, named, conductor).judge(executor)
 
 
 @pytest.mark.parametrize("phase", PHASES)
 @pytest.mark.parametrize("name", ["shop-v1-0", "shop-v1-12", RANDOM_NAME])
 def test_a_pod_that_exists_lives_unless_it_ended(name: str, phase: str) -> None:
-    assert executor_state.judge(name, KINDS, {name: phase}, ()) == ("alive" if phase in LIVING else "dead")
+    assert View(KINDS, {name: phase}, ()).judge(name) == ("alive" if phase in LIVING else "dead")
 
 
 @pytest.mark.parametrize("name", ["shop-v1-0", "shop-v1-1", "shop-v1-1-0", RANDOM_NAME])
@@ -38,7 +39,7 @@ def test_a_pod_of_ours_that_is_gone_is_dead(name: str) -> None:
 @pytest.mark.parametrize("name", ["shop-v1-0", RANDOM_NAME])
 def test_with_conductor_a_name_that_is_gone_may_be_anybodys(name: str) -> None:
     assert judge(name, conductor=tuple(KINDS)) == "unknown"
-    assert executor_state.judge(name, KINDS, {name: "Running"}, tuple(KINDS)) == "alive"
+    assert View(KINDS, {name: "Running"}, tuple(KINDS)).judge(name) == "alive"
 
 
 @pytest.mark.parametrize(
@@ -66,7 +67,7 @@ NAMES = st.one_of(
 def test_dead_is_never_said_of_a_pod_that_lives_nor_where_conductor_or_a_stranger_may_run(
     executor: str | None, workloads: dict[str, str], pods: dict[str, str], conductor: set[str]
 ) -> None:
-    found = executor_state.judge(executor, workloads, pods, conductor)
+    found = View(workloads, pods, conductor).judge(executor)
     lives = executor in pods and pods[executor] in LIVING
     assert (found == "alive") == lives
     if found == "dead":
@@ -75,8 +76,8 @@ def test_dead_is_never_said_of_a_pod_that_lives_nor_where_conductor_or_a_strange
         assert not set(owners) <= conductor
         # nothing that is learned of others brings it back to life, and its own pod does
         others = {name: "Running" for name in pods if name != executor}
-        assert executor_state.judge(executor, workloads, others, conductor) == "dead"
-        assert executor_state.judge(executor, workloads, {**pods, executor: "Running"}, conductor) == "alive"
+        assert View(workloads, others, conductor).judge(executor) == "dead"
+        assert View(workloads, {**pods, executor: "Running"}, conductor).judge(executor) == "alive"
 
 
 def document(kind: str, name: str, *variables: str) -> dict[str, Any]:
@@ -93,7 +94,7 @@ def test_the_view_knows_what_only_the_ledger_still_has() -> None:
     assert view.workloads == {"shop-v0": "StatefulSet", "shop-v2": "Deployment"}
     assert view.pods == {"shop-v2-x": "Unknown", "old": "Failed"}
     assert view.conductor == {"shop-v2"}
-    assert executor_state.judge("shop-v0-0", *view) == "dead"
+    assert view.judge("shop-v0-0") == "dead"
 
 
 ROWS = st.fixed_dictionaries(

@@ -71,6 +71,13 @@ def test_the_account_counts_and_names() -> None:
         ({}, "another"),
         ({"labels": {"app.kubernetes.io/managed-by": "Helm"}}, "Helm"),
         ({"annotations": {"meta.helm.sh/release-name": "shop"}}, "Helm's release shop"),
+        (
+            {
+                "annotations": {"meta.helm.sh/release-name": "shop"},
+                "labels": {"helm.toolkit.fluxcd.io/name": "shops"},
+            },
+            "Flux' HelmRelease shops",
+        ),
         ({"labels": {"argocd.argoproj.io/instance": "shop"}}, "Argo CD's application shop"),
         ({"ownerReferences": [{"kind": "DBOSApplication", "name": "shop"}]}, "DBOSApplication shop"),
     ],

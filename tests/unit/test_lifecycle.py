@@ -144,6 +144,17 @@ def test_what_registered_is_compared_with_what_was_asked():
     assert "none of them registered" in after()
     assert "none of them registered" in after(Registration("v1", 1, None))
     assert "application 'other'" in after(Registration("v1", 9, "other"))
+    assert "none of them registered" in after(Registration("v1", 1, None), Registration("o1", 9, "other"))
+
+
+def test_a_version_that_nobody_asked_for_displaces_the_promoted_one():
+    own = Registration("0.1.0", 200, APP)
+    fine = running("v1", "v2")
+    taken = dataclasses.replace(fine, registrations=(*fine.registrations, own))
+    assert lifecycle.displaced(fine, APP) is None
+    assert lifecycle.displaced(taken, APP) == "v2"
+    assert lifecycle.displaced(dataclasses.replace(taken, promoting="v3"), APP) is None
+    assert lifecycle.displaced(Observed(registrations=(own,)), APP) is None
 
 
 # Histories: a world that does what the plan says, and may be stopped after any action.

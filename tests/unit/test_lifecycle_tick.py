@@ -9,17 +9,17 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from ansible_collections.dbos.kubernetes.plugins.module_utils import lifecycle
+from ansible_collections.dbos.kubernetes.plugins.module_utils import lifecycle, lifecycle_tick
 from ansible_collections.dbos.kubernetes.plugins.module_utils.lifecycle import (
     Action,
     Observed,
-    Policy,
     Proof,
     Record,
     Registration,
     Work,
     Workload,
 )
+from ansible_collections.dbos.kubernetes.plugins.module_utils.lifecycle_tick import Policy
 
 APP = "shop"
 VERSIONS = ("v1", "v2", "v3", "v4")
@@ -108,7 +108,7 @@ class World:
 
     def tick(self, between=None, stop_after=None, **how):
         """C(between) happens after the proof; returns the actions that were done."""
-        before = lifecycle.tick(self.observed(**how), APP, POLICY, self.clock)
+        before = lifecycle_tick.tick(self.observed(**how), APP, POLICY, self.clock)
         proofs = {}
         for action in before.actions:
             if action.verb == "prove":
@@ -118,7 +118,7 @@ class World:
             self.clock += POLICY.seconds
             if between:
                 between(self)
-        after = lifecycle.tick(self.observed(proofs=proofs, **how), APP, POLICY, self.clock)
+        after = lifecycle_tick.tick(self.observed(proofs=proofs, **how), APP, POLICY, self.clock)
         for action in after.actions[:stop_after]:
             self.act(action, **how)
         return after.actions
@@ -199,7 +199,7 @@ def play(history):
 
 
 def conditions(world):
-    return lifecycle.tick(world.observed(), APP, POLICY, world.clock).conditions
+    return lifecycle_tick.tick(world.observed(), APP, POLICY, world.clock).conditions
 
 
 @settings(max_examples=1000, deadline=None)
@@ -256,7 +256,7 @@ def test_the_order_of_facts_does_not_matter(history, seed):
     random.Random(seed).shuffle(work)
     other = dataclasses.replace(observed, work=dict(work), **shuffled)
     now = observed.read_at
-    assert lifecycle.tick(other, APP, POLICY, now) == lifecycle.tick(observed, APP, POLICY, now)
+    assert lifecycle_tick.tick(other, APP, POLICY, now) == lifecycle_tick.tick(observed, APP, POLICY, now)
 
 
 # Single decisions
@@ -264,7 +264,7 @@ def test_the_order_of_facts_does_not_matter(history, seed):
 
 def said(world, version, **how):
     observed = world.observed(**how)
-    return [one.type for one in lifecycle.tick(observed, APP, POLICY, world.clock).conditions[version]]
+    return [one.type for one in lifecycle_tick.tick(observed, APP, POLICY, world.clock).conditions[version]]
 
 
 def test_the_conditions():
@@ -293,7 +293,7 @@ def test_work_of_dead_executors_is_told():
     observed = dataclasses.replace(
         world_of("v1", "v2").observed(), work={"v1": Work(pending=3, stranded=2, oldest=900.0), "v2": Work(pending=1)}
     )
-    found = lifecycle.tick(observed, APP, POLICY, 1000.0)
+    found = lifecycle_tick.tick(observed, APP, POLICY, 1000.0)
     assert [one.type for one in found.conditions["v1"]] == ["Draining", "Stranded"]
     assert "2 workflows" in found.conditions["v1"][-1].message and found.actions == ()
 
@@ -317,7 +317,25 @@ def test_an_autoscaler_brings_pods_back_by_itself():
     assert [action.verb for action in world.tick()] == ["revive"]
 
 
+def test_pods_that_a_killed_run_did_not_ask_for_are_asked_for():
+    """A revival makes the workload first, and then as many pods as its running work needs."""
+    world = world_of("v1", "v2")
+    observed = dataclasses.replace(world.observed(), work={"v1": Work(pending=1, needed=3, oldest=900.0)})
+    assert [action.verb for action in lifecycle_tick.tick(observed, APP, POLICY, 1000.0).actions] == ["revive"]
+    world.workloads["v1"] = dataclasses.replace(world.workloads["v1"], scaler="ScaledObject v1")
+    observed = dataclasses.replace(observed, workloads=tuple(world.workloads.values()))
+    assert lifecycle_tick.tick(observed, APP, POLICY, 1000.0).actions == ()
+
+
+def test_a_version_that_was_given_up_is_retired_whole():
+    """Also when an earlier run was stopped behind its workload."""
+    world = world_of("v1")
+    world.release("v4")
+    world.vanish("v4")
+    assert [action.verb for action in world.tick()] == ["retire"]
+
+
 @pytest.mark.parametrize("work", [{}, {None: Work(enqueued=5)}])
 def test_work_without_a_version_is_the_latest_s(work):
     observed = dataclasses.replace(world_of("v1", "v2").observed(), work=work)
-    assert [action.verb for action in lifecycle.tick(observed, APP, POLICY, 1000.0).actions] == ["prove"]
+    assert [action.verb for action in lifecycle_tick.tick(observed, APP, POLICY, 1000.0).actions] == ["prove"]

@@ -164,3 +164,17 @@ def test_map_of_the_guide_names_modules_that_exist() -> None:
     rows = re.findall(r"^\|[^|]+\|[^|]+\|([^|]*)\|[^|]*\|$", (ROOT / "docs/seed-map.md").read_text(), re.MULTILINE)
     named = {name for cell in rows[2:] for name in re.findall(r"`(\w+)`", cell)}
     assert named <= set(MODULES)
+
+
+def test_the_picture_names_all_roles_and_playbooks() -> None:
+    picture = (ROOT / "docs/architecture.md").read_text().split("```")[1]
+    playbooks = {path.stem for path in ROOT.glob("playbooks/*.yml") if not path.name.endswith(".meta.yml")}
+    assert {role.name for role in ROLES} | playbooks <= set(re.findall(r"\w+", picture))
+
+
+def test_the_changelog_names_all_that_came_with_a_release() -> None:
+    releases = yaml.safe_load((ROOT / "changelogs/changelog.yaml").read_text())["releases"]
+    modules = {entry["name"] for release in releases.values() for entry in release["modules"]}
+    roles = {entry["name"] for release in releases.values() for entry in release["objects"]["role"]}
+    added = {name for name in MODULES if documentation(name)["version_added"] in releases}
+    assert (modules, roles) == (added, {role.name for role in ROLES}), "CONTRIBUTING.md, Changes"

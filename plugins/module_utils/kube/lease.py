@@ -15,6 +15,7 @@ import json
 import os
 import socket
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -142,6 +143,11 @@ class Lease:
         self._holder = holder or current()
         self._stop = threading.Event()
         self._lost: DbosError | None = None
+
+    @classmethod
+    def from_params(cls, client: Client, params: Mapping[str, Any]) -> Lease:
+        """That of the options C(namespace) and C(lease), by default the application's of C(name)."""
+        return cls(client, params["namespace"], params["lease"] or params["name"])
 
     def hold(self) -> bool:
         """Take or renew the Lease. True when it was newly taken. Raises Held naming the holder and its age."""
