@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import fcntl
-import os
 import re
 import shutil
-import signal
 import subprocess
 import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, closing, contextmanager, suppress
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +18,7 @@ from typing import Any
 import psycopg2
 import pytest
 import yaml
-from process_kit import processes_in
+from process_kit import kill_in
 from psycopg2 import sql
 
 
@@ -200,8 +198,6 @@ def kill_all(temporary: Path) -> Callable[[subprocess.Popen[Any]], None]:
     def kill(run: subprocess.Popen[Any]) -> None:
         run.kill()
         run.wait()
-        for process in processes_in(temporary):
-            with suppress(ProcessLookupError):
-                os.kill(process, signal.SIGKILL)
+        kill_in(temporary)
 
     return kill

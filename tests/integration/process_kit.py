@@ -2,16 +2,34 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Waits for a condition; finds the processes that a run has started, whoever their parent is by now."""
+"""Starts a playbook that goes on while the test does, finds and kills all that it started; waits for a condition."""
 
 from __future__ import annotations
 
+import json
 import os
+import signal
+import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+
+def start(
+    root: Path, environment: Mapping[str, str], playbook: str, variables: Mapping[str, Any]
+) -> subprocess.Popen[str]:
+    """A playbook on the local platform, whose output is to be read."""
+    return subprocess.Popen(
+        ["ansible-playbook", "-i", str(root / "inventories/local"), playbook, "-e", json.dumps(variables)],
+        cwd=root,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
 
 
 def until(what: str, condition: Callable[[], Any], timeout: float = 90) -> Any:
@@ -31,3 +49,10 @@ def processes_in(temporary: Path) -> list[int]:
             if os.fsencode(f"TMPDIR={temporary}") in (process / "environ").read_bytes():
                 found.append(int(process.name))
     return found
+
+
+def kill_in(temporary: Path) -> None:
+    """Kills them."""
+    for process in processes_in(temporary):
+        with suppress(ProcessLookupError):
+            os.kill(process, signal.SIGKILL)
