@@ -1,0 +1,151 @@
+# Copyright (c) 2026 dbos.kubernetes contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""One AWS account in one region: calls by name, errors as one sentence for a person.
+
+boto3 finds credentials and endpoints as everywhere (environment, profile, AWS_ENDPOINT_URL, AWS_ENDPOINT_URL_<SERVICE>), and
+retries throttling, server errors and lost connections with jittered backoff.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from ansible.module_utils.basic import env_fallback
+
+from ansible_collections.dbos.kubernetes.plugins.module_utils.aws import errors
+from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.errors import AwsError
+
+ATTEMPTS = 8
+TIMEOUT = 20  # seconds for a connection, and for an answer
+LOST = 6.0  # seconds after which what a lost answer has made is listed by AWS
+
+Json = dict[str, Any]
+Found = TypeVar("Found")
+
+
+def argument_spec() -> dict[str, dict[str, Any]]:
+    """Options of every module that talks to AWS, documented in the fragment dbos.kubernetes.aws."""
+
+    def option(*variables: str, **spec: Any) -> dict[str, Any]:
+        return {"type": "str", "fallback": (env_fallback, list(variables)), **spec}
+
+    return {
+        "region": option("AWS_REGION", "AWS_DEFAULT_REGION"),
+        "profile": option("AWS_PROFILE", "AWS_DEFAULT_PROFILE"),
+        "access_key": option("AWS_ACCESS_KEY_ID", no_log=False),  # it is no secret, and messages name it
+        "secret_key": option("AWS_SECRET_ACCESS_KEY", no_log=True),
+        # AWX sets both of its AWS credential's token.
+        "session_token": option("AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN", no_log=True),
+    }
+
+
+class Account:
+    """The clients of one account and region, made when they are first used; safe to share between threads."""
+
+    def __init__(self, params: Mapping[str, Any]) -> None:
+        """C(params) as in argument_spec(); a given profile wins over keys."""
+        import boto3
+        import botocore.exceptions
+
+        keys: Json = {}
+        if params.get("profile"):
+            keys["profile_name"] = params["profile"]
+        elif params.get("access_key"):
+            keys = {
+                "aws_access_key_id": params["access_key"],
+                "aws_secret_access_key": params.get("secret_key"),
+                "aws_session_token": params.get("session_token") or None,
+            }
+        try:
+            self._session = boto3.session.Session(region_name=params.get("region") or None, **keys)
+        except botocore.exceptions.BotoCoreError as error:
+            raise errors.explain(error, "sts:GetCallerIdentity", str(params.get("region"))) from error
+        self.region: str = self._session.region_name or ""
+        if not self.region:
+            raise AwsError("No AWS region is given: set platform_region, or the environment variable AWS_REGION.")
+        self._clients: dict[tuple[str, bool], Any] = {}
+        self._lock = threading.Lock()  # a session's clients are safe to share, making them is not
+
+    def client(self, service: str, *, once: bool = False) -> Any:
+        """The boto3 client of a service; with C(once) one that never sends a request twice but after throttling."""
+        with self._lock:
+            if (service, once) not in self._clients:
+                from botocore.config import Config
+
+                retries = {"mode": "standard", "total_max_attempts": 1 if once else ATTEMPTS}
+                config = Config(retries=retries, connect_timeout=TIMEOUT, read_timeout=TIMEOUT, max_pool_connections=16)
+                self._clients[(service, once)] = self._session.client(service, config=config)
+            return self._clients[(service, once)]
+
+    def call(self, service: str, operation: str, *, once: bool = False, **arguments: Any) -> Json:
+        """One call, such as C(call("eks", "describe_cluster", name="shop")); raises AwsError.
+
+        With C(once) a request whose fate is unknown is not sent again: see create().
+        """
+        import botocore.exceptions
+
+        try:
+            answer: Json = getattr(self.client(service, once=once), operation)(**arguments)
+        except (botocore.exceptions.ClientError, botocore.exceptions.BotoCoreError) as error:
+            raise errors.explain(error, errors.permission(service, operation), self.region) from error
+        return answer
+
+    def find(self, service: str, operation: str, **arguments: Any) -> Json | None:
+        """The same; None when AWS answers that there is no such thing."""
+        try:
+            return self.call(service, operation, **arguments)
+        except AwsError as error:
+            if error.absent:
+                return None
+            raise
+
+    def pages(self, service: str, operation: str, key: str, **arguments: Any) -> list[Any]:
+        """The items under C(key) of all pages of a list; none when what holds them does not exist."""
+        import botocore.exceptions
+
+        paginator = self.client(service).get_paginator(operation)
+        try:
+            return [item for page in paginator.paginate(**arguments) for item in page.get(key) or []]
+        except (botocore.exceptions.ClientError, botocore.exceptions.BotoCoreError) as error:
+            explained = errors.explain(error, errors.permission(service, operation), self.region)
+            if explained.absent:
+                return []
+            raise explained from error
+
+    def create(self, find: Callable[[], Found | None], service: str, operation: str, **arguments: Any) -> Json | Found:
+        """Make what AWS would make twice when asked twice (it takes no token), such as a VPC or an address.
+
+        When the answer is lost, what C(find) finds is taken for its result; what it gives is what the caller knows from
+        before. An Elastic IP, for one, is found by its tags, so these must be part of the call.
+        """
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                return self.call(service, operation, once=True, **arguments)
+            except AwsError as error:
+                if not error.transient or attempt == ATTEMPTS:
+                    raise
+                pause = min(0.5 * 2**attempt, 20.0)
+                if not error.lost:
+                    time.sleep(pause)
+                    continue
+                give_up = time.monotonic() + LOST
+                while time.monotonic() < give_up:
+                    found = find()
+                    if found is not None:
+                        return found
+                    time.sleep(1.0)
+        raise AssertionError("unreachable")
+
+    @property
+    def identity(self) -> Json:
+        """Who the credentials belong to: Account, Arn and UserId."""
+        return self.call("sts", "get_caller_identity")
+
+    def endpoint(self, service: str) -> str:
+        """The URL that a service's calls go to."""
+        return str(self.client(service).meta.endpoint_url)
