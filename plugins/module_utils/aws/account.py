@@ -4,7 +4,7 @@
 
 """One AWS account in one region: calls by name, errors as one sentence for a person.
 
-boto3 finds credentials and endpoints as everywhere (environment, profile, AWS_ENDPOINT_URL, AWS_ENDPOINT_URL_<SERVICE>), and
+boto3 finds credentials and endpoints as everywhere (environment, profile, AWS_ENDPOINT_URL, AWS_ENDPOINT_URL_EKS), and
 retries throttling, server errors and lost connections with jittered backoff.
 """
 
