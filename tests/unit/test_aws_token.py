@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import parse_qs, urlsplit
 
 import boto3
@@ -143,9 +143,9 @@ def test_a_cluster_that_is_not_there_is_an_absent_platform() -> None:
 
 
 class Cluster(BaseHTTPRequestHandler):
-    """An API server that accepts the tokens in C(accepted), or all if there are none, and notes what it was given."""
+    """An API server that notes the tokens that it is given, and refuses the first ones."""
 
-    seen: list[str] = []
+    seen: ClassVar[list[str]] = []
     refused = 0
     refuse_first = 0
 

@@ -4,8 +4,8 @@
 
 """The kubeconfig of an EKS cluster: with a token in it, and with what a module needs to renew the token as it runs.
 
-Any client can use it. Ansible takes the option C(kubeconfig) for a secret and masks every text in it wherever it appears
-in a result, so it holds no more than it must, and no short text: no C(v1), and ARNs for names.
+Any client can use it. Ansible takes the option C(kubeconfig) for a secret and masks every text in it wherever that
+appears in a result, so it holds no more than it must, and no short text: no C(v1), and ARNs for names.
 """
 
 from __future__ import annotations
