@@ -145,6 +145,5 @@ async def _pump(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> N
 def _unauthorized(reason: str) -> bytes:
     body = json.dumps({"kind": "Status", "status": "Failure", "message": "Unauthorized", "details": {"name": reason}})
     return (
-        "HTTP/1.1 401 Unauthorized\r\nContent-Type: application/json\r\n"
-        f"Content-Length: {len(body)}\r\n\r\n{body}"
+        f"HTTP/1.1 401 Unauthorized\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n{body}"
     ).encode()
