@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
+from moto.iam.aws_managed_policies import aws_managed_policies_data
+from moto.iam.models import AWSManagedPolicy, IAMBackend
+
+from fake_aws import rds
 from fake_aws.wire import Answer, Call
 
 if TYPE_CHECKING:
     from fake_aws.application import Application
 
+_ALL_POLICIES: dict[str, Any] = json.loads(aws_managed_policies_data)
 _PREFIXES = {"resourcegroupstaggingapi": "tag", "elbv2": "elasticloadbalancing", "elb": "elasticloadbalancing"}
 
 
@@ -22,9 +28,11 @@ class Patches:
 
     def __init__(self, application: Application) -> None:
         self.application = application
+        self.reset()
 
     def reset(self) -> None:
-        pass
+        self.database_endpoint: dict[str, Any] = {}  # what instances show instead of their own: Address, Port
+        self.database_password = ""  # the managed password of new instances instead of a random one
 
     def before(self, call: Call) -> None:
         """Refuse what AWS refuses and moto does not."""
@@ -34,8 +42,18 @@ class Patches:
         return answer
 
 
+def _aws_policies(backend: Any) -> list[Any]:
+    """AWS' own IAM policies, but only those that tests may use: making all 1,500 takes longer than most tests."""
+    wanted = ("AmazonEKS", "AmazonEC2ContainerRegistry", "AmazonEBSCSI", "AmazonSSM", "CloudWatchAgent")
+    return [
+        AWSManagedPolicy.from_data(name, backend.account_id, backend.region_name, data)
+        for name, data in _ALL_POLICIES.items()
+        if name.startswith(wanted)
+    ]
+
+
 def install(application: Application) -> Patches:
-    return Patches(application)
-
-
-_: Any = None
+    IAMBackend._init_aws_policies = _aws_policies
+    patches = Patches(application)
+    rds.install(patches)
+    return patches
