@@ -21,9 +21,7 @@ from ansible_collections.dbos.kubernetes.plugins.module_utils.errors import Dbos
 class AwsLookup(LookupBase):
     """One result for each term, which is a name in AWS."""
 
-    def run(
-        self, terms: list[t.Any], variables: dict[str, t.Any] | None = None, **options: t.Any
-    ) -> list[t.Any]:
+    def run(self, terms: list[t.Any], variables: dict[str, t.Any] | None = None, **options: t.Any) -> list[t.Any]:
         self.set_options(var_options=variables, direct=options)
         try:
             account = Account({"region": self.get_option("region"), "profile": self.get_option("profile")})

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -43,10 +43,10 @@ class Database:
         instance: Json | None = found["DBInstances"][0] if found else None
         return instance
 
-    def wait(self, applied: frozenset[str] = frozenset()) -> Json:
-        """Until it serves, and nothing of C(applied) is pending any more; it as it is then."""
-        target = f"database {self.name}"
-        wait_for({target: states.look(self.account, self.name, applied)}, self.params["wait_timeout"], self.progress)
+    def wait(self, applied: frozenset[str] = frozenset(), ready: Collection[str] = states.SERVING) -> Json:
+        """Until it is C(ready), and nothing of C(applied) is pending any more; it as it is then."""
+        look = states.look(self.account, self.name, applied, ready)
+        wait_for({f"database {self.name}": look}, self.params["wait_timeout"], self.progress)
         instance = self.find()
         if instance is None:
             raise AwsError(f"The database {self.name} has been deleted meanwhile.")
@@ -213,8 +213,8 @@ class Database:
             raise AwsError(f"Database {self.name} is deleting: run again when it is gone.")
 
     def _modify(self, instance: Json, arguments: Json, *, restart: bool) -> Json:
-        if instance["DBInstanceStatus"] not in (states.AVAILABLE, *states.MENDABLE):
-            instance = self.wait()
+        if instance["DBInstanceStatus"] not in states.CHANGEABLE | states.MENDABLE:
+            instance = self.wait(ready=states.CHANGEABLE)
         # What is applied at once takes everything along that waits for the maintenance window.
         pending = instance.get("PendingModifiedValues") or {}
         waits = wanted.restarts({**pending, **arguments})

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.account import Account
@@ -15,8 +15,16 @@ from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.waiting import
 Json = dict[str, Any]
 
 AVAILABLE = "available"
-# It serves meanwhile; optimizing takes hours.
-SERVING = {AVAILABLE, "storage-optimization"}
+CHANGEABLE = {AVAILABLE, "storage-optimization"}  # the latter takes hours
+# It serves meanwhile.
+SERVING = CHANGEABLE | {
+    "backing-up",
+    "configuring-enhanced-monitoring",
+    "configuring-iam-database-auth",
+    "configuring-log-exports",
+    "storage-config-upgrade",
+    "storage-initialization",
+}
 # What is not left without a person's help, and what helps.
 FAILED = {
     "failed": "It has to be deleted; restore it from a backup.",
@@ -46,8 +54,10 @@ def reason(account: Account, identifier: str, status: str) -> str:
     return " ".join([*newest, FAILED[status]])
 
 
-def look(account: Account, identifier: str, applied: frozenset[str] = frozenset()) -> Callable[[], State]:
-    """For wait_for: until the database serves, and nothing of C(applied) is pending.
+def look(
+    account: Account, identifier: str, applied: frozenset[str] = frozenset(), ready: Collection[str] = SERVING
+) -> Callable[[], State]:
+    """For wait_for: until the database serves (or C(ready) has its status), and nothing of C(applied) is pending.
 
     For some seconds after a change AWS still calls the database available.
     """
@@ -60,7 +70,7 @@ def look(account: Account, identifier: str, applied: frozenset[str] = frozenset(
         if status == "deleting":
             return State(status, reached=False, failure="it is being deleted.")
         pending = applied & set(instance.get("PendingModifiedValues") or {})
-        return State(status, reached=status in SERVING and not pending)
+        return State(status, reached=status in ready and not pending)
 
     return now
 
