@@ -63,6 +63,16 @@ def application_spec() -> dict[str, dict[str, Any]]:
     }
 
 
+def registry_options() -> dict[str, dict[str, Any]]:
+    """The platform's registry, as all modules take it."""
+    return {
+        "host": {"type": "str"},
+        "ca_file": {"type": "path"},
+        "username": {"type": "str"},
+        "password": {"type": "str", "no_log": True},
+    }
+
+
 def check_library(module: AnsibleModule, *names: str) -> None:
     """Fail with Ansible's own sentence when a Python library cannot be imported by the module's interpreter."""
     for name in names:
