@@ -18,23 +18,26 @@ UNMADE = "(to be made)"  # what check mode gives for ids that AWS has not made y
 
 @dataclass(frozen=True)
 class Change:
-    """One thing that differs, and the call that puts it right."""
+    """Something that differs, and the call that puts it right."""
 
-    what: str
-    before: Any
-    after: Any
+    before: Json  # by option
+    after: Json
     operation: str = ""
     arguments: Json = field(default_factory=dict)
+    what: str = ""  # for a person, when the options' names don't say it
+
+    def __str__(self) -> str:
+        return self.what or ", ".join(self.after)
 
 
-def made(after: Any) -> Change:
+def made(after: Json) -> Change:
     """The thing is not there yet."""
-    return Change("made", None, after)
+    return Change({}, after, what="made")
 
 
-def deleted(before: Any) -> Change:
+def deleted(before: Json) -> Change:
     """The thing goes."""
-    return Change("deleted", before, None)
+    return Change(before, {}, what="deleted")
 
 
 def tags(have: Mapping[str, str], want: Mapping[str, str], arn: str) -> list[Change]:
@@ -42,23 +45,27 @@ def tags(have: Mapping[str, str], want: Mapping[str, str], arn: str) -> list[Cha
     found = []
     if setting := tagging.missing(have, want):
         before = {key: have.get(key) for key in setting}
-        found.append(Change("tags", before, setting, "tag_resource", {"resourceArn": arn, "tags": setting}))
+        arguments = {"resourceArn": arn, "tags": setting}
+        found.append(Change({"tags": before}, {"tags": setting}, "tag_resource", arguments))
     if leaving := tagging.surplus(have, want):
         before = {key: have[key] for key in leaving}
-        found.append(Change("tags removed", before, None, "untag_resource", {"resourceArn": arn, "tagKeys": leaving}))
+        arguments = {"resourceArn": arn, "tagKeys": leaving}
+        found.append(Change({"other tags": before}, {"other tags": {}}, "untag_resource", arguments))
     return found
 
 
 def result(changes: Mapping[str, Iterable[Change]]) -> Json:
     """The part of a module's result that tells what has changed, or would; C(changes) by what a person calls it."""
     listed = {thing: some for thing, given in changes.items() if (some := list(given))}
+    before: Json = {}
+    after: Json = {}
+    for thing, some in listed.items():
+        before[thing], after[thing] = {}, {}
+        for change in some:
+            before[thing] = {**change.before, **before[thing]}  # of several steps the first
+            after[thing] |= change.after  # and the last
     return {
         "changed": bool(listed),
-        "changes": [f"{thing}: {change.what}" for thing, some in listed.items() for change in some],
-        "diff": {
-            "before": {
-                thing: {change.what: change.before for change in some} for thing, some in listed.items() if some
-            },
-            "after": {thing: {change.what: change.after for change in some} for thing, some in listed.items()},
-        },
+        "changes": [f"{thing}: {change}" for thing, some in listed.items() for change in some],
+        "diff": {"before": before, "after": after},
     }

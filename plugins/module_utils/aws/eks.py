@@ -81,7 +81,7 @@ def apply(account: Account, cluster: str, change: Change, timeout: float, **of: 
         return
     name, look = _target(account, cluster, of)
     # The thing itself is free for its next update a moment after the last one is done.
-    told = f"the update ({change.what}) of {name}"
+    told = f"the update ({change}) of {name}"
     wait_for({told: states.update(account, cluster, update["id"], **of)}, timeout)
     wait_for({name: look}, timeout)
 

@@ -114,7 +114,6 @@ def difference(have: Json, identities: Mapping[str, str], want: Wanted, version:
     if not after and not failed:
         return None
     return Change(
-        ", ".join(after) or "the failed update",
         before,
         after,
         "update_addon",
@@ -125,6 +124,7 @@ def difference(have: Json, identities: Mapping[str, str], want: Wanted, version:
             "resolveConflicts": want.resolve_conflicts,
             **arguments,
         },
+        what="" if after else "the update that failed",
     )
 
 

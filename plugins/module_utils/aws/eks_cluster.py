@@ -120,7 +120,7 @@ def differences(have: Json, want: Wanted) -> list[Change]:
     found = changes.tags(have.get("tags", {}), want.tags, have["arn"])
 
     def update(what: str, before: Any, after: Any, **arguments: Any) -> None:
-        found.append(Change(what, before, after, "update_cluster_config", {"name": want.name, **arguments}))
+        found.append(Change({what: before}, {what: after}, "update_cluster_config", {"name": want.name, **arguments}))
 
     if bool(have.get("deletionProtection")) != want.deletion_protection:
         update(
@@ -159,7 +159,7 @@ def differences(have: Json, want: Wanted) -> list[Change]:
         )
     if want.key_arn and not have.get("encryptionConfig"):
         config = {"clusterName": want.name, "encryptionConfig": _encryption(want.key_arn)}
-        found.append(Change("key_arn", None, want.key_arn, "associate_encryption_config", config))
+        found.append(Change({"key_arn": None}, {"key_arn": want.key_arn}, "associate_encryption_config", config))
     _check_fixed(have, want)
     return found
 
@@ -308,7 +308,7 @@ def _converge(
             f"Cluster {want.name} is {state.status}: {state.failure}. Mend the cause, delete the cluster "
             "(eks_state: absent) and run again."
         )
-    if any(change.what == "subnet_ids" for change in found):
+    if any("subnet_ids" in change.after for change in found):
         _check_room(account, want, warn)
     if found and not check:
         if not state.reached:  # an update that somebody has begun, or the cluster's making
@@ -326,7 +326,8 @@ def _upgrades(
     before = have["version"]
     for version in path:
         arguments = {"name": have["name"], "version": version}
-        found.append(Change(f"version {before} to {version}", before, version, "update_cluster_version", arguments))
+        what = f"version {before} to {version}"
+        found.append(Change({"version": before}, {"version": version}, "update_cluster_version", arguments, what=what))
         if not check:
             wait_for({thing: states.cluster(account, have["name"])}, timeout)
             eks.apply(account, have["name"], found[-1], timeout)
@@ -348,7 +349,7 @@ def delete(account: Account, name: str, *, protected: bool, check: bool, wait: b
     if not check:
         if have.get("deletionProtection"):
             off = {"name": name, "deletionProtection": False}
-            eks.apply(account, name, Change("deletion_protection", True, False, "update_cluster_config", off), timeout)
+            eks.apply(account, name, Change({}, {"deletion_protection": False}, "update_cluster_config", off), timeout)
         if have["status"] != "DELETING":
             account.find("eks", "delete_cluster", name=name)
         if wait:

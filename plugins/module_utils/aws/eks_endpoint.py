@@ -16,9 +16,7 @@ from ansible_collections.dbos.kubernetes.plugins.module_utils.errors import Dbos
 TIMEOUT = 5.0  # seconds
 
 
-def check(
-    endpoint: str, certificate_authority: str, proxy: str | None, *, public: bool, timeout: float = TIMEOUT
-) -> None:
+def check(endpoint: str, certificate_authority: str, proxy: str | None, *, public: bool) -> None:
     """Open a verified TLS connection, directly or through an HTTP proxy, and close it; C(public) makes the hint right.
 
     C(certificate_authority) is the cluster's, base64 as EKS gives it.

@@ -80,7 +80,7 @@ def checked(want: Wanted) -> Wanted:
     desired = want.min_size if want.desired_size is None else want.desired_size
     if not want.min_size <= desired <= want.max_size or want.max_size < 1:
         raise DbosError(
-            f"The {want.thing} can't have {desired} nodes between min_size {want.min_size} and max_size {want.max_size}."
+            f"The {want.thing} can't have {desired} nodes: min_size is {want.min_size}, max_size {want.max_size}."
         )
     return replace(want, ami_type=want.ami_type or image_type(want.instance_types))
 
@@ -121,10 +121,7 @@ def configuration(have: Json, want: Wanted) -> Change | None:
     if labels != wanted_labels:
         setting = {key: value for key, value in wanted_labels.items() if labels.get(key) != value}
         leaving = sorted(labels.keys() - wanted_labels.keys())
-        payload = {
-            **({"addOrUpdateLabels": setting} if setting else {}),
-            **({"removeLabels": leaving} if leaving else {}),
-        }
+        payload = _given(addOrUpdateLabels=setting, removeLabels=leaving)
         parts["labels"] = (labels, wanted_labels, {"labels": payload})
     taints, wanted_taints = _by_identity(have.get("taints") or []), _by_identity(want.taints)
     if taints != wanted_taints:
@@ -147,7 +144,6 @@ def configuration(have: Json, want: Wanted) -> Change | None:
     for _before, _after, part in parts.values():
         arguments |= part
     return Change(
-        ", ".join(parts),
         {key: before for key, (before, _after, _part) in parts.items()},
         {key: after for key, (_before, after, _part) in parts.items()},
         "update_nodegroup_config",
@@ -160,10 +156,11 @@ def _given(**parts: Any) -> Json:
 
 
 def _by_identity(taints: Sequence[Mapping[str, str]]) -> dict[tuple[str, str], Json]:
-    whole = [{"key": taint["key"], "value": taint.get("value") or "", "effect": taint["effect"]} for taint in taints]
-    return {
-        (taint["key"], taint["effect"]): taint for taint in sorted(whole, key=lambda one: (one["key"], one["effect"]))
+    whole: dict[tuple[str, str], Json] = {
+        (one["key"], one["effect"]): {"key": one["key"], "value": one.get("value") or "", "effect": one["effect"]}
+        for one in taints
     }
+    return dict(sorted(whole.items()))
 
 
 def replacement(have: Json, want: Wanted, template: Json) -> Change | None:
@@ -188,7 +185,6 @@ def replacement(have: Json, want: Wanted, template: Json) -> Change | None:
     if not arguments and have.get("releaseVersion"):
         arguments["releaseVersion"] = have["releaseVersion"]  # else EKS would take the newest along
     return Change(
-        ", ".join(after),
         before,
         after,
         "update_nodegroup_version",
@@ -294,7 +290,7 @@ def _ensure_one(
         if replaced:
             eks.apply(account, want.cluster, replaced, timeout, nodegroupName=want.name)
     if after:
-        found.append(Change("launch_template data", before, after))
+        found.append(Change(before, after))
     if replaced:
         found.append(replaced)
     if found and not check:
@@ -343,9 +339,8 @@ def _create(
     _before, after = launch_template.differences((template or {}).get("LaunchTemplateData", {}), data)
     if after:
         pinned = launch_template.save(account, want.template, template, data, want.tags, want.cluster)
-    made: Json = eks.with_new_role(lambda: account.call("eks", "create_nodegroup", **request(want, pinned)))[
-        "nodegroup"
-    ]
+    plan = request(want, pinned)
+    made: Json = eks.with_new_role(lambda: account.call("eks", "create_nodegroup", **plan))["nodegroup"]
     if wait:
         wait_for({want.thing: states.nodegroup(account, want.cluster, want.name)}, timeout)
         made = _read(account, want) or made

@@ -12,6 +12,7 @@ from ansible_collections.dbos.kubernetes.plugins.module_utils.aws import eks, ta
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.account import Account, Json
 
 LATEST = "$Latest"
+TAGGED = ("instance", "volume")
 
 
 def data(name: str, disk_size: int, wanted: Mapping[str, str]) -> Json:
@@ -26,12 +27,12 @@ def data(name: str, disk_size: int, wanted: Mapping[str, str]) -> Json:
         ],
         # With one hop the answer does not reach a pod, which so can't be the node.
         "MetadataOptions": {"HttpTokens": "required", "HttpPutResponseHopLimit": 1, "HttpEndpoint": "enabled"},
-        "TagSpecifications": [{"ResourceType": kind, "Tags": listed} for kind in ("instance", "volume")],
+        "TagSpecifications": [{"ResourceType": kind, "Tags": listed} for kind in TAGGED],
     }
 
 
 def differences(have: Json, want: Json) -> tuple[Json, Json]:
-    """The parts of a template's data that differ, before and after; parts that are not ours are left out."""
+    """What differs between the data of two templates, before and after."""
     before, after = normal(have), normal(want)
     parts = [part for part in after if before.get(part) != after[part]]
     return {part: before.get(part) for part in parts}, {part: after[part] for part in parts}
@@ -42,11 +43,14 @@ def normal(data: Json) -> Json:
     volume: Json = next((one.get("Ebs", {}) for one in data.get("BlockDeviceMappings", [])), {})
     metadata = data.get("MetadataOptions", {})
     return {
-        "volume": {key: volume.get(key) for key in ("VolumeType", "VolumeSize", "Encrypted", "DeleteOnTermination")},
-        "metadata": {key: metadata.get(key) for key in ("HttpTokens", "HttpPutResponseHopLimit", "HttpEndpoint")},
-        "tags": {
-            specification["ResourceType"]: tags.mapping(specification["Tags"])
-            for specification in data.get("TagSpecifications", [])
+        "disk": {key: volume.get(key) for key in ("VolumeType", "VolumeSize", "Encrypted", "DeleteOnTermination")},
+        "metadata_options": {
+            key: metadata.get(key) for key in ("HttpTokens", "HttpPutResponseHopLimit", "HttpEndpoint")
+        },
+        "instance_tags": {
+            one["ResourceType"]: tags.mapping(one["Tags"])
+            for one in data.get("TagSpecifications", [])
+            if one["ResourceType"] in TAGGED
         },
     }
 
