@@ -20,7 +20,7 @@ from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.errors import 
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.waiting import wait_for
 from ansible_collections.dbos.kubernetes.plugins.module_utils.errors import DbosError
 
-UNKNOWN_ROLE = 90.0  # seconds within which a new role is known to all of AWS
+UNKNOWN_ROLE = 45.0  # seconds within which a new role is known to all of AWS
 _ROLE = re.compile(r"\brole\b|principal|instance profile", re.IGNORECASE)
 _UNKNOWN = re.compile(r"assum|not authorized|trust|not exist|not found|invalid|permission", re.IGNORECASE)
 Answer = TypeVar("Answer")
