@@ -1,4 +1,4 @@
-"""An AWS account for tests: a server of its own per test file, the modules and playbooks that use it, and its faults."""
+"""An AWS account for tests: a server per test file, the modules and playbooks that use it, and its faults."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ _VERSIONS = {
     "1.35": ("1.35.4", "2026-01-27", "2027-03-27"),
     "1.36": ("1.36.1", "2026-06-02", "2027-08-02"),
 }
-# Add-on: namespace, kind, whether it needs permissions, and its versions, the newest first, as "version": (Kubernetes …)
+# Add-on: namespace, kind, whether it needs permissions
 _ADDONS: dict[str, tuple[str, str, bool]] = {
     "vpc-cni": ("kube-system", "networking", True),
     "coredns": ("kube-system", "networking", False),

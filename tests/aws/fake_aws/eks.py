@@ -131,7 +131,7 @@ class Eks:
                 "endpointPublicAccess": True,
                 "endpointPrivateAccess": False,
                 "securityGroupIds": [],
-                **{key: value for key, value in resourcesVpcConfig.items()},
+                **resourcesVpcConfig,
                 "vpcId": network,
             },
             "kubernetesNetworkConfig": {
@@ -250,7 +250,6 @@ class Eks:
 
     def _update_cluster_config(self, region: str, name: str, clientRequestToken: str = "", **wanted: Any) -> Json:
         cluster = self._cluster(region, name)
-        data = cluster.data
         if known := cluster.tokens.get(clientRequestToken):
             return {"update": _public(cluster.updates[known])}
         if {"computeConfig", "storageConfig", "kubernetesNetworkConfig"} & wanted.keys():
