@@ -213,7 +213,7 @@ from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.account import
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.network_plan import PURPOSES, Wish
 from ansible_collections.dbos.kubernetes.plugins.module_utils.module import check_library, run
 
-ENDPOINTS = "ec2 ecr.api ecr.dkr eks eks-auth elasticloadbalancing logs secretsmanager sts".split()
+ENDPOINTS = ["ec2", "ecr.api", "ecr.dkr", "eks", "eks-auth", "elasticloadbalancing", "logs", "secretsmanager", "sts"]
 
 
 def aws_network(module: AnsibleModule) -> dict[str, Any]:

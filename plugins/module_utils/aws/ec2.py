@@ -33,6 +33,7 @@ LISTS = {
     plan.ENDPOINT: ("describe_vpc_endpoints", "VpcEndpoints", "VpcEndpointId", "Filters"),
     plan.INTERFACE: ("describe_network_interfaces", "NetworkInterfaces", "NetworkInterfaceId", "Filters"),
 }
+_BY_ID = {plan.NAT: "NatGatewayIds", plan.ENDPOINT: "VpcEndpointIds"}
 _UNPAGED = {"describe_addresses"}
 
 
@@ -45,11 +46,17 @@ def together(calls: Iterable[Callable[[], Result]]) -> list[Result]:
 def listed(account: Account, kind: str, filters: Mapping[str, str]) -> list[Json]:
     """All of a kind that match the filters (name → value)."""
     operation, key, _, option = LISTS[kind]
-    arguments = {option: [{"Name": name, "Values": [value]} for name, value in filters.items()]}
+    arguments: Json = {option: [{"Name": name, "Values": [value]} for name, value in filters.items()]}
     if operation in _UNPAGED:
         found: list[Json] = account.call("ec2", operation, **arguments)[key]
         return found
     return account.pages("ec2", operation, key, **arguments)
+
+
+def described(account: Account, kind: str, identity: str) -> Json:
+    """One NAT gateway or VPC endpoint; empty when AWS knows none of that id."""
+    operation, key, _, _ = LISTS[kind]
+    return next(iter(account.pages("ec2", operation, key, **{_BY_ID[kind]: [identity]})), {})
 
 
 def ours(platform: str) -> dict[str, str]:
@@ -69,8 +76,8 @@ def settled(call: Callable[[], Result]) -> Result:
         time.sleep(PAUSE)
 
 
-def write(account: Account, operation: str, done: tuple[str, ...] = (), **arguments: Any) -> None:
-    """A write; C(done) are the codes by which AWS says that there is nothing to do, as after an answer that got lost."""
+def write(account: Account, operation: str, arguments: Json, done: tuple[str, ...] = ()) -> None:
+    """A write; C(done) are codes by which AWS says that there is nothing to do, as after an answer that got lost."""
     try:
         settled(lambda: account.call("ec2", operation, **arguments))
     except AwsError as error:

@@ -23,6 +23,7 @@ from ansible_collections.dbos.kubernetes.plugins.module_utils.aws import tags
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.account import Account
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.ec2 import (
     LISTS,
+    described,
     listed,
     ours,
     settled,
@@ -55,7 +56,13 @@ _MAKING = {
     plan.GROUP: ("create_security_group", "", "security-group"),
     plan.ENDPOINT: ("create_vpc_endpoint", "VpcEndpoint", "vpc-endpoint"),
 }
-_NAMED = (plan.VPC, plan.GATEWAY, plan.ADDRESS, plan.NAT)  # kinds whose names stand for the platform in the whole region
+_ASSOCIATED = ("Resource.AlreadyAssociated",)  # by a request whose answer got lost
+_NAMED = (
+    plan.VPC,
+    plan.GATEWAY,
+    plan.ADDRESS,
+    plan.NAT,
+)  # their names stand for the platform
 
 
 @dataclass(frozen=True)
@@ -135,8 +142,9 @@ def _refuse_foreign(account: Account, platform: str, missing: Sequence[Thing], s
             for raw in state.foreign.get(plan.SUBNET, []):
                 if plan.block(raw["CidrBlock"], "").overlaps(plan.block(one.facts["cidr"], "")):
                     raise DbosError(
-                        f"The range {one.facts['cidr']} of the {one.title} overlaps that of the subnet {raw['SubnetId']} "
-                        f"({raw['CidrBlock']}), which is not the platform's: delete that, or give other ranges."
+                        f"The range {one.facts['cidr']} of the {one.title} overlaps that of the subnet "
+                        f"{raw['SubnetId']} ({raw['CidrBlock']}), which is not the platform's: delete that, "
+                        "or give other ranges."
                     )
         if one.kind == plan.GROUP:
             for raw in state.foreign.get(plan.GROUP, []):
@@ -146,8 +154,8 @@ def _refuse_foreign(account: Account, platform: str, missing: Sequence[Thing], s
 
 def _foreign(title: str, identity: str, platform: str) -> str:
     return (
-        f"There is a {title} already ({identity}), without the tag {tags.PLATFORM}={platform}: it is not the platform's. "
-        "Take another platform_name, or rename or delete it."
+        f"There is a {title} already ({identity}), without the tag {tags.PLATFORM}={platform}: it is not the "
+        "platform's. Take another platform_name, or rename or delete it."
     )
 
 
@@ -180,7 +188,9 @@ class _Work:
         )
         if any(one.title not in self._have for one in self._of(plan.NAT)):
             removal.wait_nats_gone(self._account, self._state.ending, self._options.timeout)
-        together([*(partial(self._nat, one) for one in self._of(plan.NAT)), *self._tables()])
+        steps = [partial(self._nat, one) for one in self._of(plan.NAT)]
+        steps += [partial(self._associate, one) for one in self._of(plan.ROUTES)]
+        together([*steps, partial(self._route, self._public)])
         self._each(plan.ENDPOINT, self._endpoint)
         self._retag()
         self._wait()
@@ -258,23 +268,22 @@ class _Work:
             self._make(one, CidrBlock=one.facts["cidr"])
         for fact, attribute in (("dns_support", "EnableDnsSupport"), ("dns_hostnames", "EnableDnsHostnames")):
             if self._changed(one, fact):
-                value = {attribute: {"Value": one.facts[fact]}}
-                write(self._account, "modify_vpc_attribute", VpcId=self._vpc_id, **value)
+                value = {"Value": one.facts[fact]}
+                write(self._account, "modify_vpc_attribute", {"VpcId": self._vpc_id, attribute: value})
 
     def _gateway(self, one: Thing) -> None:
         if one.title not in self._have:
             self._make(one)
         if self._changed(one, "attached"):
-            identity = self._ids[one.title]
-            done = ("Resource.AlreadyAssociated",)  # by a request whose answer got lost
-            write(self._account, "attach_internet_gateway", done, InternetGatewayId=identity, VpcId=self._vpc_id)
+            arguments = {"InternetGatewayId": self._ids[one.title], "VpcId": self._vpc_id}
+            write(self._account, "attach_internet_gateway", arguments, _ASSOCIATED)
 
     def _subnet(self, one: Thing) -> None:
         if one.title not in self._have:
             self._make(one, VpcId=self._vpc_id, CidrBlock=one.facts["cidr"], AvailabilityZone=one.facts["zone"])
         elif self._changed(one, "public_addresses"):
-            off = {"Value": False}
-            write(self._account, "modify_subnet_attribute", SubnetId=self._ids[one.title], MapPublicIpOnLaunch=off)
+            arguments = {"SubnetId": self._ids[one.title], "MapPublicIpOnLaunch": {"Value": False}}
+            write(self._account, "modify_subnet_attribute", arguments)
 
     def _group(self, one: Thing) -> None:
         if one.name == "default":
@@ -288,11 +297,12 @@ class _Work:
             raw = self._raw[one.title].get("IpPermissions", [])
             surplus = [rule for rule in raw if not set(sources(rule)) <= set(one.facts["ingress"])]
             if surplus:
-                write(self._account, "revoke_security_group_ingress", GroupId=identity, IpPermissions=_plain(surplus))
-            rule = {"IpProtocol": "tcp", "FromPort": plan.HTTPS, "ToPort": plan.HTTPS}
+                arguments = {"GroupId": identity, "IpPermissions": _plain(surplus)}
+                write(self._account, "revoke_security_group_ingress", arguments)
+            rule: Json = {"IpProtocol": "tcp", "FromPort": plan.HTTPS, "ToPort": plan.HTTPS}
             rule["IpRanges"] = [{"CidrIp": self._options.wish.cidr}]
-            done = ("InvalidPermission.Duplicate",)
-            write(self._account, "authorize_security_group_ingress", done, GroupId=identity, IpPermissions=[rule])
+            arguments = {"GroupId": identity, "IpPermissions": [rule]}
+            write(self._account, "authorize_security_group_ingress", arguments, ("InvalidPermission.Duplicate",))
 
     def _close_default(self, one: Thing) -> None:
         """Take all rules from the VPC's default group, so that nothing gets any by being in no other."""
@@ -304,15 +314,11 @@ class _Work:
             rules = self._raw[one.title][key]
             if rules:
                 arguments = {"GroupId": self._ids[one.title], "IpPermissions": _plain(rules)}
-                write(self._account, f"revoke_security_group_{operation}", ("InvalidPermission.NotFound",), **arguments)
+                write(self._account, f"revoke_security_group_{operation}", arguments, ("InvalidPermission.NotFound",))
 
     def _table(self, one: Thing) -> None:
         if one.title not in self._have:
             self._make(one, VpcId=self._vpc_id)
-
-    def _tables(self) -> list[Callable[[], None]]:
-        """Steps that give each subnet its route table, and the public ones their way out."""
-        return [partial(self._associate, one) for one in self._of(plan.ROUTES)] + [partial(self._route, self._public)]
 
     @property
     def _public(self) -> Thing:
@@ -334,10 +340,10 @@ class _Work:
             other, association = present.get(subnet, ("", ""))
             if association and other != table:
                 arguments = {"AssociationId": association, "RouteTableId": table}
-                write(self._account, "replace_route_table_association", **arguments)
+                write(self._account, "replace_route_table_association", arguments)
             elif not association:
-                done = ("Resource.AlreadyAssociated",)
-                write(self._account, "associate_route_table", done, RouteTableId=table, SubnetId=subnet)
+                arguments = {"RouteTableId": table, "SubnetId": subnet}
+                write(self._account, "associate_route_table", arguments, _ASSOCIATED)
 
     def _route(self, one: Thing) -> None:
         """A table's way to the rest of the world."""
@@ -348,13 +354,11 @@ class _Work:
         present = default_route(self._raw[one.title]) if one.title in self._have else ""
         if not target:
             if present:
-                write(self._account, "delete_route", ("InvalidRoute.NotFound",), **where)
+                write(self._account, "delete_route", where, ("InvalidRoute.NotFound",))
             return
         key = "NatGatewayId" if target.startswith(plan.NAT) else "GatewayId"
-        if present:
-            write(self._account, "replace_route", **where, **{key: self._ids[target]})
-        else:
-            write(self._account, "create_route", ("RouteAlreadyExists",), **where, **{key: self._ids[target]})
+        operation = "replace_route" if present else "create_route"
+        write(self._account, operation, {**where, key: self._ids[target]}, ("RouteAlreadyExists",))
 
     def _nat(self, one: Thing) -> None:
         if one.title in self._have:
@@ -390,7 +394,7 @@ class _Work:
             changes[f"Remove{key}"] = [self._ids.get(f"{kind} {name}", name) for name in have if name not in want]
         changes = {key: value for key, value in changes.items() if value}
         if changes:
-            write(self._account, "modify_vpc_endpoint", VpcEndpointId=self._ids[one.title], **changes)
+            write(self._account, "modify_vpc_endpoint", {"VpcEndpointId": self._ids[one.title], **changes})
 
     def _retag(self) -> None:
         """Set and remove tags, in one call for all that need the same."""
@@ -407,7 +411,7 @@ class _Work:
                 if pairs:
                     wanted.setdefault((operation, json.dumps(pairs)), []).append(have.id)
         for (operation, text), resources in wanted.items():
-            write(self._account, operation, Resources=sorted(resources), Tags=json.loads(text))
+            write(self._account, operation, {"Resources": sorted(resources), "Tags": json.loads(text)})
 
     def _wait(self) -> None:
         """Until gateways and endpoints work; without C(wait) only see which don't yet."""
@@ -425,8 +429,7 @@ class _Work:
 
 def _look(account: Account, kind: str, identity: str) -> Look:
     """How far a NAT gateway or an endpoint is."""
-    key = "nat-gateway-id" if kind == plan.NAT else "vpc-endpoint-id"
-    raw = next(iter(listed(account, kind, {key: identity})), {})
+    raw = described(account, kind, identity)
     status = str(raw.get("State", "pending")).lower()
     failure = ""
     if status in ("failed", "rejected", "expired", "deleted", "deleting"):

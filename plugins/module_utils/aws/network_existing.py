@@ -33,20 +33,24 @@ class Existing:
 
 
 def check(account: Account, platform: str, existing: Existing, endpoints: Sequence[str]) -> Json:
-    """The module's result, with C(warnings); refuses what EKS or RDS would, and what would leave nodes without a way out."""
+    """The module's result, with C(warnings); refuses what EKS or RDS would, and nodes without a way out."""
     inside = {"vpc-id": existing.vpc}
     calls: list[Any] = [partial(listed, account, plan.VPC, inside), partial(listed, account, plan.VPC, ours(platform))]
     calls += [partial(listed, account, kind, inside) for kind in (plan.SUBNET, plan.ROUTES, plan.ENDPOINT)]
     (found, own, every, tables, have) = together(calls)
     if not found:
-        raise DbosError(f"There is no VPC {existing.vpc} in {account.region}: correct network_vpc_id or platform_region.")
+        raise DbosError(
+            f"There is no VPC {existing.vpc} in {account.region}: correct network_vpc_id or platform_region."
+        )
     if own:
         raise DbosError(
-            f"The platform {platform} has a VPC of its own, {own[0]['VpcId']}: it can't move. Leave network_vpc_id out, "
-            "or tear the platform down first."
+            f"The platform {platform} has a VPC of its own, {own[0]['VpcId']}: it can't move. Leave network_vpc_id "
+            "out, or tear the platform down first."
         )
     names = ("enableDnsSupport", "enableDnsHostnames")
-    for name, on in zip(names, together(partial(vpc_attribute, account, existing.vpc, one) for one in names), strict=True):
+    for name, on in zip(
+        names, together(partial(vpc_attribute, account, existing.vpc, one) for one in names), strict=True
+    ):
         if not on:
             raise DbosError(f"The VPC {existing.vpc} has {name} off, which EKS and private endpoints need: turn it on.")
     subnets = {raw["SubnetId"]: raw for raw in every}
@@ -81,8 +85,8 @@ def _one(subnets: Mapping[str, Json], identity: str, vpc: str) -> Json:
         raise DbosError(f"There is no subnet {identity} in the VPC {vpc}: correct network_vpc_id or the subnets' ids.")
     if raw.get("AvailabilityZoneId") in plan.WITHOUT_EKS:
         raise DbosError(
-            f"The subnet {identity} lies in the zone {raw['AvailabilityZone']} ({raw['AvailabilityZoneId']}), where EKS is "
-            "not offered: leave it out."
+            f"The subnet {identity} lies in the zone {raw['AvailabilityZone']} ({raw['AvailabilityZoneId']}), where "
+            "EKS is not offered: leave it out."
         )
     return raw
 
@@ -100,7 +104,9 @@ def _free(private: Sequence[Json]) -> list[str]:
     return warnings
 
 
-def _ways_out(private: Sequence[Json], tables: Sequence[Json], endpoints: Sequence[Json], needed: Sequence[str]) -> None:
+def _ways_out(
+    private: Sequence[Json], tables: Sequence[Json], endpoints: Sequence[Json], needed: Sequence[str]
+) -> None:
     """Nodes must reach AWS, and registries: through a default route, or through endpoints."""
     by_subnet = {subnet: table for table in tables for subnet in associations(table)}
     main = next((one for one in tables if any(link.get("Main") for link in one.get("Associations", []))), None)
@@ -111,5 +117,6 @@ def _ways_out(private: Sequence[Json], tables: Sequence[Json], endpoints: Sequen
         if missing and not (table and default_route(table)):
             raise DbosError(
                 f"The private subnet {raw['SubnetId']} has no default route, and its VPC lacks the endpoints "
-                f"{', '.join(missing)}: nodes there could not join the cluster. Add a route to a NAT gateway, or the endpoints."
+                f"{', '.join(missing)}: nodes there could not join the cluster. Add a route to a NAT "
+                "gateway, or the endpoints."
             )

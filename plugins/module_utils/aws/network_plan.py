@@ -76,13 +76,13 @@ def block(cidr: str, what: str) -> ipaddress.IPv4Network:
 def layout(cidr: str) -> list[Slot]:
     """Ranges for six zones, whatever their number, so that a zone can be added later and nothing moves.
 
-    Six eighths are the private subnets', where the pods are; the seventh is the public ones' and the last the databases'.
+    Six eighths are the private subnets', where the pods are; the seventh is the public ones', the last the databases'.
     """
     whole = block(cidr, "network_cidr")
     if not 16 <= whole.prefixlen <= 21:
         raise DbosError(
-            f"network_cidr {cidr} must be from /16, the largest that a VPC can have, to /21: the subnets of a smaller one "
-            "have too few addresses for load balancers. Give another, or the ranges of all subnets by yourself."
+            f"network_cidr {cidr} must be from /16, the largest that a VPC can have, to /21: the subnets of a smaller "
+            "one have too few addresses for load balancers. Give another, or the ranges of all subnets by yourself."
         )
     *private, public, database = whole.subnets(prefixlen_diff=3)
     rows = zip(public.subnets(prefixlen_diff=3), private, database.subnets(prefixlen_diff=3), strict=False)
@@ -125,7 +125,12 @@ def offered(zones: Iterable[Json]) -> list[str]:
 
 
 def assign(
-    slots: Sequence[Slot], zones: Sequence[str], count: int, usable: Sequence[str], there: Mapping[str, str], region: str
+    slots: Sequence[Slot],
+    zones: Sequence[str],
+    count: int,
+    usable: Sequence[str],
+    there: Mapping[str, str],
+    region: str,
 ) -> dict[str, Slot]:
     """Which zone has which ranges. What is there (CIDR → zone) keeps its place; others follow in the order of names.
 
@@ -223,7 +228,7 @@ def _kubernetes(cluster: str, purpose: str) -> dict[str, str]:
 def recognised(wanted: Things, there: Iterable[Thing]) -> Things:
     """What is there, with names in place of ids.
 
-    Subnets are known by their range, as somebody may have changed their names; of two of one name the second is surplus.
+    Subnets are known by their range, as somebody may have changed their names. Of two of one name one is surplus.
     """
     by_range = {one.facts["cidr"]: one.name for one in wanted.values() if one.kind == SUBNET}
     found: Things = {}
@@ -251,8 +256,8 @@ def immovable(wanted: Things, there: Things) -> None:
         for fact in ("cidr", "zone"):
             if have.facts.get(fact) != one.facts.get(fact):
                 raise DbosError(
-                    f"The {title} ({have.id}) has the {fact} {have.facts.get(fact)}, and {one.facts.get(fact)} is asked "
-                    "for: AWS can't change that. Leave it as it is, or tear the platform down first."
+                    f"The {title} ({have.id}) has the {fact} {have.facts.get(fact)}, and {one.facts.get(fact)} is "
+                    "asked for: AWS can't change that. Leave it as it is, or tear the platform down first."
                 )
 
 

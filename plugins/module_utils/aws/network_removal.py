@@ -14,7 +14,7 @@ from typing import Any
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws import network_plan as plan
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws import tags
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.account import Account
-from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.ec2 import LISTS, listed, together, write
+from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.ec2 import LISTS, described, listed, together, write
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.errors import AwsError
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.network_plan import Thing
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.network_state import State, associations, read
@@ -54,7 +54,7 @@ def _kubernetes(raw: Json, platform: str) -> bool:
 
 
 def _groups(state: State, platform: str) -> list[Thing]:
-    """All groups that go with the VPC: ours, also those of other roles, and what the cluster's controllers have left."""
+    """Other groups that go with the VPC: those of other roles, and what the cluster's controllers have left."""
     known = {one.id for one in state.of(plan.GROUP)}
     return [
         Thing(plan.GROUP, raw["GroupName"], {}, tags.mapping(raw.get("Tags")), raw["GroupId"], raw)
@@ -67,8 +67,8 @@ def _groups(state: State, platform: str) -> list[Thing]:
 def _idle_interfaces(account: Account, state: State, vpc: str, platform: str) -> list[Thing]:
     """Interfaces that the cluster's network plugin left, to be deleted.
 
-    Refuses when others' things are in the VPC, before anything is touched. Interfaces of what AWS itself has just deleted,
-    such as a database, go by themselves some time later.
+    Refuses when others' things are in the VPC, before anything is touched. Interfaces of what AWS itself has just
+    deleted, such as a database, go by themselves some time later.
     """
     started = time.monotonic()
     with Progress().step(f"waiting for the network interfaces in {vpc} to go") as step:
@@ -79,7 +79,9 @@ def _idle_interfaces(account: Account, state: State, vpc: str, platform: str) ->
             others = [raw for raw in interfaces if raw["NetworkInterfaceId"] not in mine]
             blocking = [_interface(raw) for raw in others] + _foreign(state, platform)
             if not blocking:
-                return [Thing(plan.INTERFACE, raw["NetworkInterfaceId"], {}, {}, raw["NetworkInterfaceId"]) for raw in idle]
+                return [
+                    Thing(plan.INTERFACE, raw["NetworkInterfaceId"], {}, {}, raw["NetworkInterfaceId"]) for raw in idle
+                ]
             elapsed = time.monotonic() - started
             passing = len(blocking) == len(others) and all(raw.get("RequesterManaged") for raw in others)
             if not passing or elapsed > LINGER:
@@ -137,8 +139,8 @@ def refuse_in_use(account: Account, surplus: Iterable[Thing]) -> None:
         ]
         if used:
             raise DbosError(
-                f"The {one.title} ({one.id}) is not wanted any more, and still holds {', '.join(used)}: remove these first, "
-                "or leave its zone in network_zones. Nothing was touched."
+                f"The {one.title} ({one.id}) is not wanted any more, and still holds {', '.join(used)}: remove these "
+                "first, or leave its zone in network_zones. Nothing was touched."
             )
 
 
@@ -160,18 +162,21 @@ def remove(account: Account, things: Iterable[Thing], ending: Sequence[str], tim
         if refused:
             raise AwsError(f"AWS refuses to delete {refused[0]['ResourceId']}: {refused[0]['Error']['Message']}")
     nats = [one.id for one in of.get(plan.NAT, [])]
-    _wait_gone(account, {**dict.fromkeys([*nats, *ending], plan.NAT), **dict.fromkeys(endpoints, plan.ENDPOINT)}, timeout)
+    _wait_gone(
+        account, {**dict.fromkeys([*nats, *ending], plan.NAT), **dict.fromkeys(endpoints, plan.ENDPOINT)}, timeout
+    )
     delete(plan.ADDRESS, "release_address", "AllocationId")
     delete(plan.INTERFACE, "delete_network_interface", "NetworkInterfaceId")
     delete(plan.SUBNET, "delete_subnet", "SubnetId")
     for one in of.get(plan.ROUTES, []):
         for association in associations(one.raw).values():
-            write(account, "disassociate_route_table", ("InvalidAssociationID.NotFound",), AssociationId=association)
+            arguments = {"AssociationId": association}
+            write(account, "disassociate_route_table", arguments, ("InvalidAssociationID.NotFound",))
     delete(plan.ROUTES, "delete_route_table", "RouteTableId")
     for one in of.get(plan.GATEWAY, []):
         for attachment in one.raw.get("Attachments", []):
             arguments = {"InternetGatewayId": one.id, "VpcId": attachment["VpcId"]}
-            write(account, "detach_internet_gateway", ("Gateway.NotAttached",), **arguments)
+            write(account, "detach_internet_gateway", arguments, ("Gateway.NotAttached",))
     delete(plan.GATEWAY, "delete_internet_gateway", "InternetGatewayId")
     delete(plan.GROUP, "delete_security_group", "GroupId")
     delete(plan.VPC, "delete_vpc", "VpcId")
@@ -189,7 +194,9 @@ def _delete(account: Account, one: Thing, operation: str, option: str, vpc: Thin
             if error.code not in _IN_USE:
                 raise
             if elapsed > min(timeout, LINGER):
-                raise AwsError(f"The {one.title} ({one.id}) can't be deleted: {_holding(account, vpc, error)}") from error
+                raise AwsError(
+                    f"The {one.title} ({one.id}) can't be deleted: {_holding(account, vpc, error)}"
+                ) from error
             time.sleep(interval(elapsed))
 
 
@@ -213,10 +220,11 @@ def wait_nats_gone(account: Account, nats: Sequence[str], timeout: float) -> Non
 def _wait_gone(account: Account, things: dict[str, str], timeout: float) -> None:
     """Until all of these (id → kind) are gone."""
     if things:
-        wait_for({f"{kind} {one}": partial(_gone, account, kind, one) for one, kind in things.items()}, timeout, Progress())
+        wait_for(
+            {f"{kind} {one}": partial(_gone, account, kind, one) for one, kind in things.items()}, timeout, Progress()
+        )
 
 
 def _gone(account: Account, kind: str, identity: str) -> Look:
-    key = "nat-gateway-id" if kind == plan.NAT else "vpc-endpoint-id"
-    status = str(next(iter(listed(account, kind, {key: identity})), {}).get("State", "deleted")).lower()
+    status = str(described(account, kind, identity).get("State", "deleted")).lower()
     return Look(status, status in _ABSENT)

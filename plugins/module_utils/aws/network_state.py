@@ -20,6 +20,8 @@ from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.network_plan i
 from ansible_collections.dbos.kubernetes.plugins.module_utils.errors import DbosError
 
 Json = dict[str, Any]
+
+
 @dataclass
 class State:
     """What there is. C(things) are ours; C(foreign) are others' in our VPC, in AWS' own words."""
@@ -50,8 +52,8 @@ def read(account: Account, platform: str) -> State:
     state = State(zones=zones)
     if len(vpcs) > 1:
         raise DbosError(
-            f"{len(vpcs)} VPCs carry the tag {tags.PLATFORM}={platform}: {', '.join(sorted(v['VpcId'] for v in vpcs))}. "
-            "Delete those that are not in use, or remove their tag."
+            f"{len(vpcs)} VPCs carry the tag {tags.PLATFORM}={platform}: "
+            f"{', '.join(sorted(one['VpcId'] for one in vpcs))}. Delete those that are not in use, or remove their tag."
         )
     if vpcs:
         _inside(account, state, vpcs[0], platform)
@@ -90,7 +92,9 @@ def _inside(account: Account, state: State, vpc: Json, platform: str) -> None:
     _add(state, plan.VPC, platform, {"cidr": vpc["CidrBlock"], "dns_support": support, "dns_hostnames": hostnames}, vpc)
     for raw in mine[plan.SUBNET]:
         facts = {"cidr": raw["CidrBlock"], "zone": raw["AvailabilityZone"]}
-        _add(state, plan.SUBNET, _name(plan.SUBNET, raw), {**facts, "public_addresses": raw["MapPublicIpOnLaunch"]}, raw)
+        _add(
+            state, plan.SUBNET, _name(plan.SUBNET, raw), {**facts, "public_addresses": raw["MapPublicIpOnLaunch"]}, raw
+        )
     zones = {one.id: one.facts["zone"] for one in state.of(plan.SUBNET)}
     for raw in mine[plan.NAT]:
         if raw["State"] in ("deleting", "deleted", "failed"):
@@ -107,17 +111,18 @@ def _inside(account: Account, state: State, vpc: Json, platform: str) -> None:
             rules = sorted(rule for permission in raw["IpPermissions"] for rule in sources(permission))
             _add(state, plan.GROUP, raw["GroupName"], {"ingress": rules}, raw)
     for raw in mine[plan.ENDPOINT]:
+        if raw["State"].lower() in ("deleting", "deleted"):
+            continue
         facts = {"service": raw["ServiceName"]}
         if raw["VpcEndpointType"] == "Gateway":
             facts["route_tables"] = raw["RouteTableIds"]
         else:
             facts |= {"subnets": raw["SubnetIds"], "groups": [group["GroupId"] for group in raw["Groups"]]}
-        if raw["State"].lower() not in ("deleting", "deleted"):
-            _add(state, plan.ENDPOINT, _name(plan.ENDPOINT, raw), facts, raw)
+        _add(state, plan.ENDPOINT, _name(plan.ENDPOINT, raw), facts, raw)
     for raw in state.foreign[plan.GROUP]:
         if raw["GroupName"] == "default":
-            rules = len(raw["IpPermissions"]) + len(raw["IpPermissionsEgress"])
-            state.things.append(Thing(plan.GROUP, "default", {"rules": rules}, None, raw["GroupId"], raw))
+            number = len(raw["IpPermissions"]) + len(raw["IpPermissionsEgress"])
+            state.things.append(Thing(plan.GROUP, "default", {"rules": number}, None, raw["GroupId"], raw))
 
 
 def vpc_attribute(account: Account, vpc: str, name: str) -> bool:
