@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from moto.iam.aws_managed_policies import aws_managed_policies_data
 from moto.iam.models import AWSManagedPolicy, IAMBackend
 
+from fake_aws import backups
 from fake_aws.wire import Answer, Call
 
 if TYPE_CHECKING:
@@ -51,4 +52,5 @@ def _aws_policies(backend: Any) -> list[Any]:
 
 def install(application: Application) -> Patches:
     IAMBackend._init_aws_policies = _aws_policies
+    backups.install()
     return Patches(application)
