@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from moto.iam.aws_managed_policies import aws_managed_policies_data
 from moto.iam.models import AWSManagedPolicy, IAMBackend
 
-from fake_aws import backups
+from fake_aws import rds
 from fake_aws.wire import Answer, Call
 
 if TYPE_CHECKING:
@@ -28,9 +28,11 @@ class Patches:
 
     def __init__(self, application: Application) -> None:
         self.application = application
+        self.reset()
 
     def reset(self) -> None:
-        pass
+        self.database_endpoint: dict[str, Any] = {}  # what instances show instead of their own: Address, Port
+        self.database_password = ""  # the managed password of new instances instead of a random one
 
     def before(self, call: Call) -> None:
         """Refuse what AWS refuses and moto does not."""
@@ -52,5 +54,6 @@ def _aws_policies(backend: Any) -> list[Any]:
 
 def install(application: Application) -> Patches:
     IAMBackend._init_aws_policies = _aws_policies
-    backups.install()
-    return Patches(application)
+    patches = Patches(application)
+    rds.install(patches)
+    return patches
