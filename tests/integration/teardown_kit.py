@@ -128,6 +128,19 @@ def cluster(aws: Aws, made: Made, *, protected: bool = True) -> None:
     eks.create_addon(clusterName=PLATFORM, addonName="coredns", tags=TAG)
 
 
+def cluster_of_others(aws: Aws) -> None:
+    """A cluster whose name begins like ours, with what Kubernetes made for it."""
+    _vpc, subnets = aws.vpc("10.9.0.0/16")
+    role = aws.role("theirs", "eks.amazonaws.com")
+    aws.client("eks").create_cluster(name="shop-two", roleArn=role, resourcesVpcConfig={"subnetIds": subnets})
+    aws.client("elb").create_load_balancer(
+        LoadBalancerName="b2",
+        Listeners=[{"Protocol": "tcp", "LoadBalancerPort": 80, "InstancePort": 30080}],
+        Subnets=subnets,
+        Tags=pairs({"kubernetes.io/cluster/shop-two": "owned"}),
+    )
+
+
 def database(aws: Aws, made: Made, *, protected: bool = True) -> None:
     """An RDS instance with its groups, whose security group lets the cluster's in."""
     rds = aws.client("rds")
