@@ -25,7 +25,7 @@ AUTOSCALING, WORKLOADS, NETWORK, VOLUMES, CONFIGURATION, LEDGER, LEASE = (
 STAGES: Mapping[str, tuple[str, ...]] = {
     AUTOSCALING: ("ScaledObject", "ScaledJob", "HorizontalPodAutoscaler", "TriggerAuthentication"),
     WORKLOADS: ("CronJob", "StatefulSet", "Deployment", "DaemonSet", "ReplicaSet", "Job", "Pod"),
-    NETWORK: ("Ingress", "Service", "Endpoints", "EndpointSlice", "NetworkPolicy"),
+    NETWORK: ("Ingress", "Service", "EndpointSlice", "NetworkPolicy"),
     VOLUMES: ("PersistentVolumeClaim",),
     CONFIGURATION: (),
     LEDGER: ("ControllerRevision",),
@@ -87,14 +87,15 @@ def plan(
 
     The application's is what carries its name and was made by this collection, and what that has made in turn.
     """
+    found = [obj for obj in found if obj["kind"] != "Endpoints"]  # a Service's, whose labels they repeat
     mine = _closure([obj for obj in found if _is_of(obj, app)], found)
-    own = [obj for obj in found if obj["metadata"]["uid"] in mine and _label(obj, RUN) != run]
+    own = [obj for obj in found if obj["metadata"]["uid"] in mine and not (run and _label(obj, RUN) == run)]
     stages: dict[str, list[Object]] = {stage: [] for stage in STAGES}
     for obj in own:
         stages[stage_of(obj["kind"])].append(obj)
     for stage, kinds in STAGES.items():
         stages[stage].sort(key=lambda obj: (kinds.index(obj["kind"]) if kinds else 0, obj["kind"], _name(obj)))
-    rest = [obj for obj in found if obj["metadata"]["uid"] not in mine and not _goes_along(obj, own)]
+    rest = [obj for obj in found if obj["metadata"]["uid"] not in mine and (obj["kind"], _name(obj)) not in _KUBERNETES]
     ours = [obj for obj in rest if not version_objects.owner_of(obj)]
     others = {name for obj in ours if (name := _label(obj, NAME))}
     theirs = _closure([obj for obj in ours if _label(obj, NAME)], rest)
@@ -138,13 +139,6 @@ def _closure(roots: Iterable[Object], found: Sequence[Object]) -> set[str]:
         if more <= uids:
             return uids
         uids |= more
-
-
-def _goes_along(obj: Object, own: Sequence[Object]) -> bool:
-    """Kubernetes' own, in any namespace, or an Endpoints object, which has no owner but its Service's name."""
-    if (obj["kind"], _name(obj)) in _KUBERNETES:
-        return True
-    return obj["kind"] == "Endpoints" and any(one["kind"] == "Service" and _name(one) == _name(obj) for one in own)
 
 
 def _whose(obj: Object) -> str:

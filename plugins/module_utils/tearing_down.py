@@ -54,6 +54,7 @@ class Request:
     policy: Policy
     wanted: Wanted
     drop: bool
+    server_goes: bool
     drain_deadline: float
     timeout: float
     allow_newer_schema: bool = False
@@ -394,9 +395,11 @@ class Teardown:
         """The module's; C(before) has what went where that is not there C(now)."""
         lines = teardown_plan.rows(dataclasses.replace(now, **_going(before)) if before else now)
         lines += [("drop", kind, None, name, None) for kind, name in self.outcome.dropped]
-        if self.outcome.changes and not self.request.drop:
-            why = "with all its data; teardown_database=drop drops it"
-            lines.append(("keep", "Database", None, self.request.application.database, why))
+        database = self.request.application.database
+        if self.outcome.changes and self.request.server_goes:
+            lines.append(("delete", "Database", None, database, "it goes with its server"))
+        elif self.outcome.changes and not self.request.drop:
+            lines.append(("keep", "Database", None, database, "with all its data; teardown_database=drop drops it"))
         if not self.outcome.changes:
             head = f"Nothing is there of {self.app} to be taken down:"
         return {

@@ -98,6 +98,10 @@ options:
     description: Whether database and roles are dropped. That is refused while roles that are not its own are connected.
     type: bool
     default: false
+  server_goes:
+    description: Whether the database server is about to go, and the database with it.
+    type: bool
+    default: false
   timeout:
     description: Seconds that each object may take to be gone, such as a load balancer or a volume.
     type: int
@@ -219,10 +223,11 @@ def request(params: dict[str, Any]) -> tearing_down.Request:
         application,
         policy,
         wanted,
-        params["drop"],
-        params["drain_deadline"],
-        params["timeout"],
-        params["allow_newer_schema"],
+        drop=params["drop"],
+        server_goes=params["server_goes"],
+        drain_deadline=params["drain_deadline"],
+        timeout=params["timeout"],
+        allow_newer_schema=params["allow_newer_schema"],
     )
 
 
@@ -249,6 +254,7 @@ def main() -> None:
                 "drain_deadline": {"type": "float", "default": 600},
                 "database": {"type": "dict", "required": True, "options": database},
                 "drop": {"type": "bool", "default": False},
+                "server_goes": {"type": "bool", "default": False},
                 "timeout": {"type": "int", "default": 300},
             },
             supports_check_mode=True,

@@ -76,5 +76,5 @@ def _listed(client: Client, kind: Kind, namespace: str) -> list[Object]:
         return []
     if answer.status >= 400:
         raise error_from(answer.status, answer.data, f"GET {path}")
-    items = json.loads(answer.data)["items"]
+    items = json.loads(answer.data)["items"] or []
     return [{"apiVersion": kind.api_version, "kind": kind.name, "metadata": item["metadata"]} for item in items]
