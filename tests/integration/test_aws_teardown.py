@@ -162,7 +162,9 @@ def test_what_is_not_ours_is_named_and_left(aws: Aws) -> None:
     assert done["left"] == [], done.get("msg")
     assert {one["id"] for one in done["foreign"]} == {"shop/theirs", "shop-theirs"}
     assert left_in_vpc(aws, made.vpc) == [] and tagged(aws) == set()
-    assert [one["repositoryName"] for one in aws.client("ecr").describe_repositories()["repositories"]] == ["shop/theirs"]
+    assert [one["repositoryName"] for one in aws.client("ecr").describe_repositories()["repositories"]] == [
+        "shop/theirs"
+    ]
     assert [one["DBSnapshotIdentifier"] for one in aws.client("rds").describe_db_snapshots()["DBSnapshots"]][-1:] == [
         "shop-copied"
     ]
