@@ -1,4 +1,4 @@
-"""What an application must know of a platform on AWS: found by the inventory's lookups, as often as they must, no oftener."""
+"""What an application must know of a platform on AWS, found by the inventory's lookups with no call too many."""
 
 from __future__ import annotations
 
@@ -23,42 +23,35 @@ def environment(aws, tmp_path_factory):
 
 @pytest.fixture
 def evaluate(aws, ansible_playbook, environment, tmp_path, root):
-    """Plays that use parts of the contract as a deployment does, through hostvars; what they say, and what was called."""
+    """Has an application's host evaluate expressions in tasks of one play: what they give, and what was called."""
 
     def run(*arguments, check=True, tasks=1, **expressions):
-        path = tmp_path / "play.yml"
-        debug = {
-            name: "{{ " + text.replace("PLATFORM", "hostvars['production']") + " }}"
-            for name, text in expressions.items()
+        texts = {name: text.replace("PLATFORM", "hostvars['production']") for name, text in expressions.items()}
+        task = {
+            "ansible.builtin.copy": {"dest": str(tmp_path / "said"), "content": "{{ said | to_json }}"},
+            "vars": {"said": {name: "{{ " + text + " }}" for name, text in texts.items()}},
+            "check_mode": False,
         }
-        play = {
-            "hosts": "dbos-app",
-            "gather_facts": False,
-            "tasks": [
-                {
-                    "ansible.builtin.copy": {"dest": str(tmp_path / "said"), "content": "{{ said | to_json }}"},
-                    "vars": {"said": debug},
-                    "check_mode": False,
-                }
-            ]
-            * tasks,
-        }
-        path.write_text(yaml.safe_dump([play]))
+        play = {"hosts": "dbos-app", "gather_facts": False, "tasks": [task] * tasks}
+        (tmp_path / "play.yml").write_text(yaml.safe_dump([play]))
         aws.clear_calls()
-        variables = {"rds_ca_url": environment["BUNDLE"]}
         done = ansible_playbook(
-            path, *arguments, inventory=root / "inventories/aws", extra_vars=variables, env=environment, check=check
+            tmp_path / "play.yml",
+            *arguments,
+            inventory=root / "inventories/aws",
+            extra_vars={"rds_ca_url": environment["BUNDLE"]},
+            env=environment,
+            check=check,
         )
-        calls = Counter(aws.made_calls())
         said = json.loads((tmp_path / "said").read_text()) if done.returncode == 0 else done.output
-        return said, calls
+        return said, Counter(aws.made_calls())
 
     return run
 
 
 @pytest.fixture(scope="module")
 def made(aws):
-    """A cluster and a database, as the roles name them; both of them in minutes that the server doesn't take."""
+    """A cluster and a database, as the roles name them."""
     aws.reset()
     aws.set(database_password=SECRET)
     ec2, rds = aws.client("ec2", REGION), aws.client("rds", REGION)
