@@ -44,10 +44,11 @@ options:
     type: str
   upgrade:
     description:
-      - Whether a cluster of an older version is upgraded now, one minor after another up to O(version).
-      - If not, what is to be done is returned in RV(upgrade_path), so that add-ons and nodes can follow after each minor.
-    type: bool
-    default: true
+      - How far a cluster of an older version is upgraded now, towards O(version) - V(all) the way, one minor version after another, or only to
+        the V(next), so that add-ons and nodes can follow before RV(upgrade_path) goes on.
+    type: str
+    choices: [none, next, all]
+    default: all
   role_arn:
     description: ARN of the control plane's IAM role. Needed to make the cluster; EKS can't change it later, so then it is not looked at.
     type: str
@@ -163,7 +164,7 @@ support:
     standard_until: "2027-03-27"
     days_left: 122
 upgrade_path:
-  description: Versions that the cluster still has to be upgraded to, one after another. Empty with O(upgrade=true).
+  description: Versions that the cluster still has to be upgraded to, one after another. Empty with O(upgrade=all).
   returned: with O(state=present)
   type: list
   elements: str
@@ -234,7 +235,7 @@ def main() -> None:
     spec = {
         **eks.argument_spec(),
         "version": {"type": "str"},
-        "upgrade": {"type": "bool", "default": True},
+        "upgrade": {"type": "str", "choices": ["none", "next", "all"], "default": "all"},
         "role_arn": {"type": "str"},
         "subnet_ids": {"type": "list", "elements": "str"},
         "security_group_ids": {"type": "list", "elements": "str"},

@@ -79,16 +79,10 @@ def apply(account: Account, cluster: str, change: Change, timeout: float, **of: 
     update = answer.get("update")
     if update is None:
         return
-    name, look = _target(account, cluster, of)
-    # The thing itself is free for its next update a moment after the last one is done.
-    told = f"the update ({change}) of {name}"
-    wait_for({told: states.update(account, cluster, update["id"], **of)}, timeout)
-    wait_for({name: look}, timeout)
-
-
-def _target(account: Account, cluster: str, of: Mapping[str, str]) -> tuple[str, states.Look]:
+    name = next(iter(of.values()), cluster)
+    wait_for({f"the update ({change}) of {name}": states.update(account, cluster, update["id"], **of)}, timeout)
+    # What was updated is free for its next update a moment later. An add-on may have no nodes to run on.
     if "nodegroupName" in of:
-        return f"node group {of['nodegroupName']}", states.nodegroup(account, cluster, of["nodegroupName"])
-    if "addonName" in of:
-        return f"add-on {of['addonName']}", states.addon(account, cluster, of["addonName"])
-    return f"cluster {cluster}", states.cluster(account, cluster)
+        wait_for({f"node group {name}": states.nodegroup(account, cluster, name)}, timeout)
+    elif not of:
+        wait_for({f"cluster {name}": states.cluster(account, name)}, timeout)

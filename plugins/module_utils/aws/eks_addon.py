@@ -233,8 +233,9 @@ def _ensure_one(
         found.append(updated)
     if check or not found:
         return found, have
-    if state.status in ("CREATING", "UPDATING"):
-        wait_for({want.thing: states.addon(account, want.cluster, want.name)}, timeout)
+    if state.status in states.BUSY:
+        wait_for({want.thing: states.free(states.addon(account, want.cluster, want.name))}, timeout)
+        return _ensure_one(account, want, _read(account, want), version, check=check, wait=wait, timeout=timeout)
     for change in found:
         of = {"addonName": want.name} if change.operation == "update_addon" else {}
         eks.apply(account, want.cluster, change, timeout, **of)

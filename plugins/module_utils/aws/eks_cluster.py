@@ -230,11 +230,11 @@ def ensure(
     check: bool,
     wait: bool,
     timeout: float,
-    upgrade: bool,
+    upgrade: str,
     warn_days: int,
     warn: Callable[[str], None],
 ) -> Json:
-    """Make the cluster, or change what differs."""
+    """Make the cluster, or change what differs; C(upgrade) is none, next (one minor version) or all."""
     with ThreadPoolExecutor(max_workers=2) as pool:
         reading = pool.submit(account.pages, "eks", "describe_cluster_versions", "clusterVersions", includeAll=True)
         have = _read(account, want.name)
@@ -245,27 +245,51 @@ def ensure(
     support = eks_versions.supported(listed, want.version, extended=extended, now=datetime.now(UTC))
     if warning := eks_versions.ending(support, want.version, warn_days):
         warn(warning)
-    path: list[str] = []
-    thing = f"cluster {want.name}"
+    left: list[str] = []
     if have is None:
         _check_room(account, want, warn)
         found = [changes.made(request(want))]
         if not check:
             have = _create(account, want, wait, timeout)
     else:
-        have, found = _converge(account, have, want, warn, check=check, timeout=timeout)
-        path = eks_versions.upgrade_path(have["version"], want.version)
-        if upgrade:
-            found += _upgrades(account, have, path, thing, check=check, timeout=timeout)
-            path = []
-        if not check and (found or have["status"] != "ACTIVE"):
-            have = _settled(account, want.name, wait, timeout)
+        standard = eks_versions.standard(listed, have["version"])
+        found, left = _plan(have, want, upgrade, standard=standard)
+        if any("subnet_ids" in change.after for change in found):
+            _check_room(account, want, warn)
+        if found and not check and have["status"] in states.BUSY:  # an update that somebody, or a killed run, has begun
+            have = _settled(account, want.name, True, timeout)
+            found, left = _plan(have, want, upgrade, standard=standard)
+        if not check:
+            for change in found:
+                eks.apply(account, want.name, change, timeout)
+            if found or have["status"] != "ACTIVE":
+                have = _settled(account, want.name, wait, timeout)
     return {
-        **changes.result({thing: found}),
+        **changes.result({f"cluster {want.name}": found}),
         "cluster": described(have or {"name": want.name, "version": want.version}),
         "support": support.result(),
-        "upgrade_path": path,
+        "upgrade_path": left,
     }
+
+
+def _plan(have: Json, want: Wanted, upgrade: str, *, standard: bool) -> tuple[list[Change], list[str]]:
+    """What to do now, in order, and the versions that are left; C(standard): the present one is in standard support."""
+    if have["status"] == "DELETING":
+        raise AwsError(f"The cluster {want.name} is being deleted: run again once it is gone.")
+    state = states.judged(have)
+    if state.failure:
+        raise AwsError(
+            f"The cluster {want.name} is {state.status}: {state.failure}. Mend the cause, delete the cluster "
+            "(eks_state: absent) and run again."
+        )
+    found = differences(have, want)
+    path = eks_versions.upgrade_path(have["version"], want.version)
+    now = {"none": 0, "next": 1, "all": len(path)}[upgrade]
+    left = path[now:]
+    # AWS does not take a cluster out of extended support before its version is.
+    held = [change for change in found if "support_type" in change.after and path and not standard]
+    found = [change for change in found if change not in held] + upgrades(have, path[:now])
+    return found + ([] if left else held), left
 
 
 def _read(account: Account, name: str) -> Json | None:
@@ -296,42 +320,13 @@ def _check_room(account: Account, want: Wanted, warn: Callable[[str], None]) -> 
         warn(warning)
 
 
-def _converge(
-    account: Account, have: Json, want: Wanted, warn: Callable[[str], None], *, check: bool, timeout: float
-) -> tuple[Json, list[Change]]:
-    found = differences(have, want)
-    if have["status"] == "DELETING":
-        raise AwsError(f"The cluster {want.name} is being deleted: run again once it is gone.")
-    state = states.judged(have)
-    if state.failure:
-        raise AwsError(
-            f"Cluster {want.name} is {state.status}: {state.failure}. Mend the cause, delete the cluster "
-            "(eks_state: absent) and run again."
-        )
-    if any("subnet_ids" in change.after for change in found):
-        _check_room(account, want, warn)
-    if found and not check:
-        if not state.reached:  # an update that somebody has begun, or the cluster's making
-            have = _settled(account, want.name, True, timeout)
-            found = differences(have, want)
-        for change in found:
-            eks.apply(account, want.name, change, timeout)
-    return have, found
-
-
-def _upgrades(
-    account: Account, have: Json, path: list[str], thing: str, *, check: bool, timeout: float
-) -> list[Change]:
+def upgrades(have: Json, path: list[str]) -> list[Change]:
+    """One update for each minor version."""
     found = []
-    before = have["version"]
-    for version in path:
+    for before, version in itertools.pairwise([have["version"], *path]):
         arguments = {"name": have["name"], "version": version}
         what = f"version {before} to {version}"
         found.append(Change({"version": before}, {"version": version}, "update_cluster_version", arguments, what=what))
-        if not check:
-            wait_for({thing: states.cluster(account, have["name"])}, timeout)
-            eks.apply(account, have["name"], found[-1], timeout)
-        before = version
     return found
 
 

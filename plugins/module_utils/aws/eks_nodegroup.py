@@ -272,21 +272,18 @@ def _ensure_one(
     check_fixed(have, want)
     before, after = launch_template.differences((template or {}).get("LaunchTemplateData", {}), data)
     found = changes.tags(have.get("tags", {}), want.tags, have["nodegroupArn"])
-    configured = configuration(have, want)
-    if configured:
+    if configured := configuration(have, want):
         found.append(configured)
-    pinned = _pinned(template)
-    if after and check:
-        pinned = {"version": UNMADE}
-    replaced = replacement(have, want, pinned)
-    if not check and (found or replaced or after) and not state.reached and not state.failure:
-        wait_for({want.thing: states.nodegroup(account, want.cluster, want.name)}, timeout)
+    replaced = replacement(have, want, {"version": UNMADE} if after else _pinned(template))
+    if not check and (found or replaced) and state.status in states.BUSY:  # a run that was killed has begun it
+        wait_for({want.thing: states.free(states.nodegroup(account, want.cluster, want.name))}, timeout)
+        return _ensure_one(account, want, check=check, wait=wait, timeout=timeout)
     if not check:
         for change in found:
             eks.apply(account, want.cluster, change, timeout, **_of(change, want))
         if after:
-            pinned = launch_template.save(account, want.template, template, data, want.tags, want.cluster)
-            replaced = replacement(have, want, pinned)
+            saved = launch_template.save(account, want.template, template, data, want.tags, want.cluster)
+            replaced = replacement(have, want, saved)
         if replaced:
             eks.apply(account, want.cluster, replaced, timeout, nodegroupName=want.name)
     if after:

@@ -50,8 +50,7 @@ def upgrade_path(current: str, wanted: str) -> list[str]:
 def supported(listed: Sequence[Mapping[str, Any]], version: str, *, extended: bool, now: datetime) -> Support:
     """How long AWS supports a version, from C(describe_cluster_versions); an error when that is not to be used."""
     known = {one["clusterVersion"]: one for one in listed}
-    standard = [name for name, one in known.items() if _status(one) == "STANDARD_SUPPORT"]
-    choice = ", ".join(sorted(standard, key=minor))
+    choice = ", ".join(sorted((name for name in known if standard(listed, name)), key=minor))
     minor(version)
     if version not in known or _status(known[version]) == "UNSUPPORTED":
         raise DbosError(f"EKS does not offer Kubernetes {version}. In standard support are {choice}.")
@@ -59,7 +58,7 @@ def supported(listed: Sequence[Mapping[str, Any]], version: str, *, extended: bo
     if end is not None and end.tzinfo is None:
         end = end.replace(tzinfo=UTC)
     ended = end is not None and end < now
-    if (ended or _status(known[version]) != "STANDARD_SUPPORT") and not extended:
+    if (ended or not standard(listed, version)) and not extended:
         told = f" since {end.date().isoformat()}" if end else ""
         raise DbosError(
             f"Kubernetes {version} is past AWS' standard support{told}, so a cluster costs six times as much an hour. "
@@ -68,6 +67,11 @@ def supported(listed: Sequence[Mapping[str, Any]], version: str, *, extended: bo
     return Support(
         "EXTENDED_SUPPORT" if ended else _status(known[version]), end, (end - now).days if end and not ended else None
     )
+
+
+def standard(listed: Sequence[Mapping[str, Any]], version: str) -> bool:
+    """Whether a version is in standard support."""
+    return any(one["clusterVersion"] == version and _status(one) == "STANDARD_SUPPORT" for one in listed)
 
 
 def ending(support: Support, version: str, days: int) -> str | None:

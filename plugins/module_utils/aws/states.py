@@ -16,6 +16,7 @@ from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.waiting import
 
 Look = Callable[[], State]
 FAILED = {"FAILED", "CREATE_FAILED", "DELETE_FAILED", "UPDATE_FAILED", "DEGRADED"}
+BUSY = {"CREATING", "UPDATING", "PENDING"}  # it takes no update meanwhile
 # An add-on of ordinary pods is short of replicas while the first nodes start, and a while after.
 SHORT_OF_PODS = "InsufficientNumberOfReplicas"
 SETTLE = 900.0  # seconds
@@ -45,8 +46,8 @@ def judged(thing: Json, *, leaving: bool = False) -> State:
     """A cluster, node group or add-on as EKS describes it; C(leaving) when it is waited for to go."""
     status = str(thing["status"])
     issues = thing.get("health", {}).get("issues", [])
-    # A thing that has failed before may well be deleted.
-    failed = status in ({"DELETE_FAILED"} if leaving else FAILED)
+    # What was DEGRADED or could not be made is deleted all the same.
+    failed = status in ({"FAILED", "DELETE_FAILED"} if leaving else FAILED)
     return State(status, status == "ACTIVE" and not leaving, reasons(issues) if failed else "")
 
 
@@ -88,6 +89,16 @@ def _look(
         return judge(found[kind]) if judge else judged(found[kind], leaving=leaving)
 
     return look
+
+
+def free(look: Look) -> Look:
+    """Whether something takes an update, however it is otherwise."""
+
+    def settled() -> State:
+        state = look()
+        return State(state.status, state.status not in BUSY)
+
+    return settled
 
 
 def update(account: Account, cluster_name: str, update_id: str, **of: str) -> Look:
