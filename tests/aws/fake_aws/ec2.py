@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from moto.ec2.models import EC2Backend, ec2_backends
+from moto.ec2.models.launch_templates import LaunchTemplate
 from moto.ec2.models.nat_gateways import NatGateway
 from moto.ec2.utils import generic_filter
+from moto.elbv2.models import ELBv2Backend
 
 from fake_aws.wire import ACCOUNT, Call, Refusal
 
@@ -19,6 +21,8 @@ _moto = {
     "create_nat_gateway": EC2Backend.create_nat_gateway,
     "create_vpc_endpoint": EC2Backend.create_vpc_endpoint,
     "delete_vpc_endpoints": EC2Backend.delete_vpc_endpoints,
+    "create_load_balancer": ELBv2Backend.create_load_balancer,
+    "delete_load_balancer": ELBv2Backend.delete_load_balancer,
     "create_launch_template": EC2Backend.create_launch_template,
 }
 
@@ -104,6 +108,29 @@ def install(patches: Patches) -> None:
         found = _moto["describe_launch_template_versions"](self, *args, **given)
         return [item for item in found if item[1].number not in getattr(item[0], "deleted", ())]
 
+    def create_load_balancer(self: ELBv2Backend, *args: Any, **given: Any) -> Any:
+        balancer = _moto["create_load_balancer"](self, *args, **given)
+        ec2 = ec2_backends[ACCOUNT][self.region_name]
+        for subnet in balancer.subnets:
+            interface = ec2.create_network_interface(ec2.get_subnet(subnet.id), None)
+            _of_service(
+                interface, "network_load_balancer", f"ELB net/{balancer.name}/{balancer.arn.rsplit('/')[-1]}", []
+            )
+        return balancer
+
+    def delete_load_balancer(self: ELBv2Backend, arn: str) -> None:
+        balancer = self.load_balancers.get(arn)
+        _moto["delete_load_balancer"](self, arn)
+        ec2 = ec2_backends[ACCOUNT][self.region_name]
+        for identifier, interface in list(ec2.enis.items()):
+            if balancer and interface.description.startswith(f"ELB net/{balancer.name}/"):
+                del ec2.enis[identifier]
+
+    LaunchTemplate.tags = property(
+        LaunchTemplate.get_tags, lambda _self, _tags: None
+    )  # moto shows those of its creation
+    ELBv2Backend.create_load_balancer = create_load_balancer
+    ELBv2Backend.delete_load_balancer = delete_load_balancer
     EC2Backend.describe_nat_gateways = describe_nat_gateways
     EC2Backend.describe_launch_template_versions = describe_launch_template_versions
     EC2Backend.create_nat_gateway = create_nat_gateway

@@ -443,7 +443,7 @@ class Eks:
             **names,
             "nodegroupArn": f"arn:aws:eks:{region}:{ACCOUNT}:nodegroup/{clusterName}/{nodegroupName}/{uuid.uuid4()}",
             "version": version,
-            "releaseVersion": given.get("releaseVersion", _release(version)),
+            "releaseVersion": given.get("releaseVersion", release(version)),
             "createdAt": self._time(),
             "modifiedAt": self._time(),
             "status": "CREATING",
@@ -587,7 +587,7 @@ class Eks:
             )
         if catalog.newer(version, data["version"]) < 0:
             raise invalid(f"Nodegroup version cannot be lowered from {data['version']} to {version}", **names)
-        after: Json = {"version": version, "releaseVersion": wanted.get("releaseVersion", _release(version))}
+        after: Json = {"version": version, "releaseVersion": wanted.get("releaseVersion", release(version))}
         params: Json = {"Version": version, "ReleaseVersion": after["releaseVersion"]}
         if template := wanted.get("launchTemplate"):
             if "launchTemplate" not in data:
@@ -1256,7 +1256,8 @@ def _issue(code: str, message: str) -> Json:
     return {"code": code, "message": message, "resourceIds": []}
 
 
-def _release(version: str) -> str:
+def release(version: str) -> str:
+    """The newest image of nodes of a Kubernetes version."""
     return f"{version}.2-20261110"
 
 

@@ -17,7 +17,7 @@ from moto.iam.models import AWSManagedPolicy, IAMBackend
 from moto.sts.models import STSBackend
 
 from fake_aws import ec2, rds, tagging
-from fake_aws.eks import CALLER
+from fake_aws.eks import CALLER, release
 from fake_aws.wire import ACCOUNT, Answer, Call, Refusal, answer
 
 if TYPE_CHECKING:
@@ -28,6 +28,8 @@ _ALL_POLICIES: dict[str, Any] = json.loads(aws_managed_policies_data)
 _OWN: dict[tuple[str, str], Callable[[Call], dict[str, Any]]] = {
     ("ec2", "delete_launch_template_versions"): ec2.delete_launch_template_versions,
 }
+# Nodes' images, as the Systems Manager has them for everybody
+_IMAGE = re.compile(r"/aws/service/eks/optimized-ami/(1\.\d+)/amazon-linux-2023/\w+/\w+/recommended/(\w+)")
 _TOKENS = ("ClientToken", "ClientRequestToken", "clientToken", "CreatorRequestId")
 
 
@@ -54,6 +56,10 @@ class Patches:
             ec2.before(call)
         if call.service == "pricing":
             raise Refusal("AccessDeniedException", "Prices are not part of this test server")
+        if (call.service, call.name) == ("ssm", "get_parameter") and (found := _IMAGE.fullmatch(call.params["Name"])):
+            value = {"release_version": release(found[1])}.get(found[2], "ami-0123456789abcdef0")
+            shown = {"Name": call.params["Name"], "Type": "String", "Value": value, "Version": 1}
+            return answer(call, {"Parameter": shown})
         handler = _OWN.get((call.service, call.name))
         if handler:
             return answer(call, handler(call))

@@ -364,7 +364,7 @@ def _key(backend: RDSBackend, given: str) -> str | None:
     if given == "alias/aws/rds":
         return f"arn:aws:kms:{backend.region_name}:{ACCOUNT}:key/5b1fbd49-aaaa-4bbb-8ccc-rdsdefault01"
     for key in kms.keys.values():
-        if given in (key.arn, key.id) or given in kms.get_all_aliases().get(key.id, []):
+        if given in (key.arn, key.id) or given in key.aliases:
             return str(key.arn)
     return None
 
