@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from moto.iam.aws_managed_policies import aws_managed_policies_data
 from moto.iam.models import AWSManagedPolicy, IAMBackend
 
+from fake_aws.networks import Networks
 from fake_aws.wire import Answer, Call
 
 if TYPE_CHECKING:
@@ -27,9 +28,10 @@ class Patches:
 
     def __init__(self, application: Application) -> None:
         self.application = application
+        self.networks = Networks(application.timeline)
 
     def reset(self) -> None:
-        pass
+        self.networks.reset()
 
     def before(self, call: Call) -> None:
         """Refuse what AWS refuses and moto does not."""
