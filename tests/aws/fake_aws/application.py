@@ -16,7 +16,7 @@ os.environ.setdefault("MOTO_EC2_LOAD_DEFAULT_AMIS", "false")
 from moto.moto_api._internal.models import moto_api_backend
 from moto.server import DomainDispatcherApplication, create_backend_app
 
-from fake_aws import faults, patches
+from fake_aws import faults, iam_policy, patches
 from fake_aws.eks import Eks
 from fake_aws.timeline import Timeline, plain
 from fake_aws.wire import Answer, Call, Refusal, answer, read, refuse
@@ -47,6 +47,7 @@ class Application:
         self.eks = Eks(self.timeline)
         self.records: list[Record] = []
         self.rules: list[faults.Rule] = []
+        self.policy: iam_policy.Policy | None = None
         self.lock = threading.RLock()
         self._moto = DomainDispatcherApplication(create_backend_app)
         self.patches = patches.install(self)
@@ -60,6 +61,7 @@ class Application:
             self.patches.reset()
             self.records.clear()
             self.rules.clear()
+            self.policy = None
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         if environ.get("PATH_INFO", "").startswith("/control/"):
@@ -78,7 +80,7 @@ class Application:
                 Record(
                     call.service,
                     call.name,
-                    patches.action(call),
+                    iam_policy.action(call),
                     call.region,
                     _without_secrets(plain(call.params)),
                     status,
@@ -113,10 +115,12 @@ class Application:
 
     def _served(self, call: Call, environ: dict[str, Any]) -> Answer:
         """The answer of the service."""
-        self.patches.before(call)
+        if self.policy:
+            self.policy.check(call)
+        self.patches.watch(call)
         if call.service == "eks":
             return answer(call, self.eks.handle(call))
-        return self.patches.after(call, self._by_moto(environ))
+        return self.patches.own(call) or self.patches.after(call, self._by_moto(environ))
 
     def _by_moto(self, environ: dict[str, Any]) -> Answer:
         """moto's answer."""
@@ -143,6 +147,11 @@ class Application:
         """Replace the faults."""
         with self.lock:
             self.rules = faults.parse(rules)
+
+    def enforce(self, policy: dict[str, Any] | None) -> None:
+        """Refuse from now on what an IAM policy document does not allow; nothing more with None."""
+        with self.lock:
+            self.policy = iam_policy.Policy(policy, self) if policy else None
 
     def delays(self, **seconds: float) -> None:
         """How long states last, by kind: default, cluster, cluster.create, nodegroup, addon, db_instance …"""
@@ -172,6 +181,7 @@ class Application:
             "delays": self.delays,
             "fail_next": self.fail_next,
             "set": self.set,
+            "enforce": self.enforce,
         }
         try:
             if name not in methods:
