@@ -10,6 +10,8 @@ retries throttling, server errors and lost connections with jittered backoff.
 
 from __future__ import annotations
 
+import os
+import re
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -59,6 +61,7 @@ class Account:
         """C(params) as in argument_spec(); a given profile wins over keys."""
         import boto3
         import botocore.exceptions
+        import botocore.session
 
         keys: Json = {}
         if params.get("profile"):
@@ -70,7 +73,9 @@ class Account:
                 "aws_session_token": params.get("session_token") or None,
             }
         try:
-            self._session = boto3.session.Session(region_name=params.get("region") or None, **keys)
+            self._core = botocore.session.get_session()
+            region = params.get("region") or None
+            self._session = boto3.session.Session(botocore_session=self._core, region_name=region, **keys)
         except botocore.exceptions.BotoCoreError as error:
             raise errors.explain(error, "sts:GetCallerIdentity", str(params.get("region"))) from error
         self.region: str = self._session.region_name or ""
@@ -150,6 +155,34 @@ class Account:
         """Who the credentials belong to: Account, Arn and UserId."""
         return self.call("sts", "get_caller_identity")
 
+    @property
+    def credentials(self) -> Any:
+        """The keys to sign with, as they are now: temporary ones are renewed before they end."""
+        import botocore.exceptions
+
+        try:
+            found = self._core.get_credentials()
+            if found is None:
+                raise botocore.exceptions.NoCredentialsError
+            return found.get_frozen_credentials()
+        except botocore.exceptions.BotoCoreError as error:
+            raise errors.explain(error, "sts:GetCallerIdentity", self.region) from error
+
     def endpoint(self, service: str) -> str:
         """The URL that a service's calls go to."""
         return str(self.client(service).meta.endpoint_url)
+
+    def regional_endpoint(self, service: str) -> str:
+        """The same, without making a client (50 ms for STS) where nothing but the region decides it."""
+        variables = ("AWS_ENDPOINT_URL", f"AWS_ENDPOINT_URL_{service.upper()}")
+        configured = (
+            any(os.environ.get(name) for name in variables)
+            or not {"endpoint_url", "services"}.isdisjoint(self._core.get_scoped_config())
+            or self._core.get_config_variable("use_fips_endpoint")
+            or self._core.get_config_variable("use_dualstack_endpoint")
+        )
+        if not configured:
+            for partition in self._core.get_component("data_loader").load_data("partitions")["partitions"]:
+                if re.match(partition["regionRegex"], self.region):
+                    return f"https://{service}.{self.region}.{partition['outputs']['dnsSuffix']}"
+        return self.endpoint(service)
