@@ -268,7 +268,10 @@ from ansible_collections.dbos.kubernetes.plugins.module_utils.module import chec
 def rds_instance(module: AnsibleModule) -> dict[str, Any]:
     """Bring the database into the state that is asked for."""
     database = Database(Account(module.params), module.params, check=module.check_mode)
-    return database.present() if module.params["state"] == "present" else database.absent()
+    result = database.present() if module.params["state"] == "present" else database.absent()
+    for warning in database.warnings:
+        module.warn(warning)
+    return result
 
 
 def main() -> None:

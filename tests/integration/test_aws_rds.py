@@ -120,7 +120,7 @@ CHANGES: dict[str, tuple[Json, Json]] = {
     "multi_az": ({"multi_az": True}, {"MultiAZ": True}),
     "storage": ({"allocated_storage": 50}, {"AllocatedStorage": 50}),
     "autoscaling": ({"max_allocated_storage": 200}, {"MaxAllocatedStorage": 200}),
-    "no autoscaling": ({"max_allocated_storage": 0}, {"MaxAllocatedStorage": 20}),
+    "no autoscaling": ({"max_allocated_storage": 0}, {"MaxAllocatedStorage": None}),
     "backups": ({"backup_retention_period": 14}, {"BackupRetentionPeriod": 14}),
     "backup window": ({"backup_window": "03:00-03:30"}, {"PreferredBackupWindow": "03:00-03:30"}),
     "maintenance": (
@@ -140,28 +140,27 @@ MOVING = {"DBInstanceStatus", "LatestRestorableTime", "CertificateDetails", "Per
 
 def test_each_option_changes_itself_alone(database: Database) -> None:
     database.ok()
+    given: Json = {"wait": False}
     for name, (options, expected) in CHANGES.items():
+        given |= options
         before = database.instance()
-        planned = database.ok(check=True, **options)
-        assert planned["changed"], name
-        assert not database.writes(), name
-        changed = database.ok(**options)
+        planned = database.ok(check=True, **given)
+        assert planned["changed"] and not database.writes(), name
+        changed = database.ok(**given)
         assert changed["changed"] and changed["diff"] == planned["diff"], name
         assert database.writes() == ["rds:ModifyDBInstance"], name
         after = database.instance()
         differing = {key for key in {*before, *after} - MOVING if before.get(key) != after.get(key)}
         assert differing == set(expected), name
-        assert {key: after[key] for key in expected} == expected, name
-        assert not database.ok(**options)["changed"], name
-        Database.__init__(database, database.aws)
-        database.ok()
+        assert {key: after.get(key) for key in expected} == expected, name
+    assert not database.ok(**given)["changed"]
 
 
 def test_what_would_restart_the_database_waits_unless_told(database: Database) -> None:
     database.ok()
     put_off = database.ok(instance_class="db.m7g.large", multi_az=True)
     assert put_off["changed"] and put_off["pending"] == {"DBInstanceClass": "db.m7g.large", "MultiAZ": True}
-    assert "DBInstanceClass of the database shop would restart it" in put_off["warnings"][0]
+    assert "DBInstanceClass of the database shop would restart it" in str(put_off["warnings"])
     assert database.instance()["DBInstanceClass"] == "db.t4g.medium"
     assert not database.ok(instance_class="db.m7g.large", multi_az=True)["changed"]
     # A change that is applied at once would take what waits along.
@@ -208,7 +207,7 @@ def test_parameters_are_set_and_reset(database: Database) -> None:
 def test_static_parameters_wait_for_a_restart(database: Database) -> None:
     database.ok()
     waits = database.ok(parameters={"max_connections": 300})
-    assert waits["pending_restart"] and "wait for a restart" in waits["warnings"][0]
+    assert waits["pending_restart"] and "wait for a restart" in str(waits["warnings"])
     assert "rds:RebootDBInstance" not in database.writes()
     restarted = database.ok(parameters={"max_connections": 300}, restart=True)
     assert restarted["changed"] and not restarted["pending_restart"]

@@ -25,6 +25,7 @@ def refused(code: str, message: str = "no", status: int = 400) -> AwsError:
         ("eks", "describe_cluster", "eks:DescribeCluster"),
         ("rds", "create_db_instance", "rds:CreateDBInstance"),
         ("rds", "create_db_subnet_group", "rds:CreateDBSubnetGroup"),
+        ("rds", "reset_db_parameter_group", "rds:ResetDBParameterGroup"),
         ("resourcegroupstaggingapi", "get_resources", "tag:GetResources"),
     ],
 )

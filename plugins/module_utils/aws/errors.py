@@ -56,7 +56,7 @@ class AwsError(DbosError):
 def permission(service: str, operation: str) -> str:
     """The IAM action of a call: ("eks", "describe_cluster") → eks:DescribeCluster."""
     words = "".join(part.capitalize() for part in operation.split("_"))
-    words = re.sub(r"^(Create|Describe|Modify|Delete|Restore|Start|Stop|Reboot)Db", r"\1DB", words)
+    words = re.sub(r"^(Create|Describe|Modify|Delete|Restore|Reset|Start|Stop|Reboot)Db", r"\1DB", words)
     return f"{_PREFIX.get(service, service)}:{words}"
 
 

@@ -82,7 +82,8 @@ class Database:
             self.groups.ensure_subnets(subnets, self.diff, check=self.check)
         group = wanted.group_name(self.name, asked.major)
         family = f"{wanted.ENGINE}{asked.major}"
-        self.groups.ensure_parameters(group, family, parameters, self.diff, check=self.check)
+        if self.groups.ensure_parameters(group, family, parameters, self.diff, check=self.check) and instance:
+            instance = self.find()  # static ones wait for a restart now
         security_group = self.groups.ensure_security(security, self.diff, check=self.check)
         if instance is None:
             instance = self._create(version, group, security_group, snapshot)
@@ -267,7 +268,6 @@ class Database:
             "allowed_security_groups": self.params["allowed_security_groups"],
             "pending": pending,
             "pending_restart": _parameters_wait(instance),
-            "warnings": self.warnings,
         }
 
     def absent(self) -> Json:

@@ -114,8 +114,8 @@ class Groups:
             self.account.call("rds", "modify_db_subnet_group", DBSubnetGroupName=self.name, SubnetIds=subnets)
         self.ensure_tags("subnet_group_tags", found["Arn"], found["Tags"], diff, check=check)
 
-    def ensure_parameters(self, group: str, family: str, found: Json | None, diff: Diff, *, check: bool) -> None:
-        """The parameter group with the given parameters, and no others."""
+    def ensure_parameters(self, group: str, family: str, found: Json | None, diff: Diff, *, check: bool) -> bool:
+        """The parameter group with the given parameters, and no others; whether any has been changed."""
         want = wanted.parameters(self.params["parameters"])
         have = found["Parameters"] if found else {}
         if found is None:
@@ -133,8 +133,10 @@ class Groups:
             self.ensure_tags("parameter_group_tags", found["Arn"], found["Tags"], diff, check=check)
         put, reset = wanted.parameter_changes(have, want)
         diff.add("parameters", {name: have[name] for name in (*put, *reset) if name in have}, put)
-        if (put or reset) and not check:
-            self._change_parameters(group, put, reset)
+        if check or not (put or reset):
+            return False
+        self._change_parameters(group, put, reset)
+        return True
 
     def _change_parameters(self, group: str, put: Mapping[str, str], reset: list[str]) -> None:
         listed = self.account.pages("rds", "describe_db_parameters", "Parameters", DBParameterGroupName=group)

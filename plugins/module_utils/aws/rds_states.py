@@ -42,6 +42,7 @@ FAILED = {
     "upgrade-failed": "See the log 'upgrade' in CloudWatch.",
 }
 MENDABLE = {"incompatible-parameters", "storage-full"}  # by what it can be given
+_TELLING = {"availability", "failure", "low storage", "notification"}
 _DAY = 1440  # minutes
 
 
@@ -50,8 +51,10 @@ def reason(account: Account, identifier: str, status: str) -> str:
     events = account.pages(
         "rds", "describe_events", "Events", SourceIdentifier=identifier, SourceType="db-instance", Duration=_DAY
     )
-    newest = [str(event["Message"]).strip() for event in sorted(events, key=lambda event: event["Date"])][-2:]
-    return " ".join([*newest, FAILED[status]])
+    events.sort(key=lambda event: event["Date"])
+    # What goes wrong has these categories; without any, the newest may say it.
+    telling = [event for event in events if _TELLING & set(event.get("EventCategories") or [])] or events
+    return " ".join([*(str(event["Message"]).strip() for event in telling[-1:]), FAILED[status]])
 
 
 def look(

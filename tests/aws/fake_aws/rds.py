@@ -15,7 +15,7 @@ from moto.rds.exceptions import RDSClientError
 from moto.rds.models import DBInstance, MasterUserSecret, RDSBackend
 from moto.rds.responses import RDSResponse
 
-from fake_aws import backups
+from fake_aws import backups, rds_lifetime
 from fake_aws.wire import ACCOUNT
 
 if TYPE_CHECKING:
@@ -76,6 +76,7 @@ def install(patches: Patches) -> None:
             _interface(database)
             if failure:
                 database.status = failure.status or "failed"
+                rds_lifetime.tell(database, "failure", failure.message)
                 return
             database.status = "backing-up" if database.backup_retention_period else "available"
             timeline.after("db_instance.backup", backed_up)
@@ -118,6 +119,7 @@ def install(patches: Patches) -> None:
         def modified() -> None:
             if failure:
                 database.status = failure.status or "incompatible-parameters"
+                rds_lifetime.tell(database, "failure", failure.message)
                 return
             _apply(database, later if now else {})
             if now:
@@ -202,6 +204,7 @@ def install(patches: Patches) -> None:
     RDSResponse.describe_orderable_db_instance_options = _describe_orderable
     RDSResponse.describe_pending_maintenance_actions = lambda _self: ActionResult({"PendingMaintenanceActions": []})
     RDSResponse.describe_db_parameters = _describe_parameters
+    rds_lifetime.install(patches)
     MasterUserSecret._generate_secret_string = lambda self: _secret_string(self.resource, patches)
     backups.install()
 
