@@ -28,21 +28,26 @@ attributes:
     support: full
 options:
   state:
-    description: V(absent) deletes the entries in O(access_entries).
+    description: V(absent) deletes the entries of O(admins) and O(access_entries).
     type: str
     choices: [present, absent]
     default: present
+  admins:
+    description:
+      - ARNs of IAM roles (with their path) and users that administer the whole cluster (C(AmazonEKSClusterAdminPolicy)).
+      - V(caller) is the identity that runs the module, the role if it is a session of one. What other runs' callers were given stays as long as
+        V(caller) is among them.
+    type: list
+    elements: str
+    default: []
   access_entries:
-    description: The entries.
+    description: More entries.
     type: list
     elements: dict
     default: []
     suboptions:
       principal_arn:
-        description:
-          - ARN of an IAM role (with its path) or user.
-          - V(caller) is the identity that runs the module, the role if it is a session of one. Other runs' entries stay as long as V(caller) is
-            among the wanted.
+        description: ARN of an IAM role (with its path) or user, that is not among O(admins).
         type: str
         required: true
       policies:
@@ -89,9 +94,8 @@ EXAMPLES = r"""
 - name: Whoever runs this administers the cluster, and developers see their namespace
   dbos.kubernetes.eks_access_entry:
     platform: shop
+    admins: [caller]
     access_entries:
-      - principal_arn: caller
-        policies: [{policy_arn: AmazonEKSClusterAdminPolicy}]
       - principal_arn: arn:aws:iam::123456789012:role/developers
         policies:
           - policy_arn: AmazonEKSViewPolicy
@@ -131,11 +135,13 @@ def eks_access_entry(module: AnsibleModule) -> dict[str, Any]:
     cluster = params["platform"]
     account = Account(params)
     if params["state"] == "absent":
-        principals = [one["principal_arn"] for one in params["access_entries"]]
+        principals = [*params["admins"], *(one["principal_arn"] for one in params["access_entries"])]
         return changes.result(logic.delete(account, cluster, principals, check=module.check_mode))
     partition = eks.partition(account)
     all_tags = tags.wanted(cluster, params["tags"])
-    wanted = [_wanted(one, cluster, partition, all_tags) for one in params["access_entries"]]
+    administers = {logic.policy_arn("AmazonEKSClusterAdminPolicy", partition): logic.scope("cluster", [])}
+    wanted = [logic.Wanted(cluster, one, administers, tags=all_tags) for one in params["admins"]]
+    wanted += [_wanted(one, cluster, partition, all_tags) for one in params["access_entries"]]
     own = {"node_role": node_role(cluster), "purge": params["purge"]}
     return logic.ensure(account, wanted, cluster, **own, check=module.check_mode)
 
@@ -174,6 +180,7 @@ def main() -> None:
     }
     spec = {
         **eks.argument_spec(),
+        "admins": {"type": "list", "elements": "str", "default": []},
         "access_entries": {"type": "list", "elements": "dict", "default": [], "options": entry},
         "purge": {"type": "bool", "default": True},
     }

@@ -74,6 +74,10 @@ options:
   kubernetes_version:
     description: Kubernetes version that add-ons have to fit, in quotes. The cluster's when not given, which is one more call.
     type: str
+  role_arns:
+    description: ARNs of roles by names that O(addons[].pod_identity_associations[].role_arn) may use instead, as M(dbos.kubernetes.eks_prerequisites#module) returns them.
+    type: dict
+    default: {}
   purge:
     description: Whether other add-ons that carry the platform's tag are deleted.
     type: bool
@@ -158,18 +162,21 @@ def eks_addon(module: AnsibleModule) -> dict[str, Any]:
             found = logic.delete(account, cluster, others, foreign_stay=True, **common)
             names = [name for name in names if name not in others]
         return changes.result(found | logic.delete(account, cluster, names, **common))
-    wanted = [_wanted(one, cluster, tags.wanted(cluster, params["tags"])) for one in params["addons"]]
+    all_tags = tags.wanted(cluster, params["tags"])
+    wanted = [_wanted(one, cluster, params["role_arns"], all_tags) for one in params["addons"]]
     return logic.ensure(account, wanted, cluster, params["kubernetes_version"], purge=params["purge"], **common)
 
 
-def _wanted(one: dict[str, Any], cluster: str, all_tags: dict[str, str]) -> logic.Wanted:
+def _wanted(one: dict[str, Any], cluster: str, known: dict[str, str], all_tags: dict[str, str]) -> logic.Wanted:
     identities = one["pod_identity_associations"]
     return logic.Wanted(
         cluster=cluster,
         name=one["addon_name"],
         version=one["addon_version"],
         configuration=one["configuration_values"],
-        identities=None if identities is None else {each["service_account"]: each["role_arn"] for each in identities},
+        identities=None
+        if identities is None
+        else {each["service_account"]: eks.role_arn(each["role_arn"], known) for each in identities},
         resolve_conflicts=one["resolve_conflicts"],
         tags=all_tags,
     )
@@ -192,6 +199,7 @@ def main() -> None:
         **eks.argument_spec(),
         "addons": {"type": "list", "elements": "dict", "default": [], "options": addon},
         "kubernetes_version": {"type": "str"},
+        "role_arns": {"type": "dict", "default": {}},
         "purge": {"type": "bool", "default": False},
         "wait": {"type": "bool", "default": True},
         "wait_timeout": {"type": "int", "default": 1800},

@@ -50,6 +50,7 @@ options:
       role_arn:
         description: ARN of the role, which has to trust C(pods.eks.amazonaws.com). Required with O(state=present).
         type: str
+        default: ""
       target_role_arn:
         description: ARN of a role, of another account for instance, that the first one takes then.
         type: str
@@ -58,6 +59,10 @@ options:
         description: Whether sessions go without the tags that name cluster, namespace and pod.
         type: bool
         default: false
+  role_arns:
+    description: ARNs of roles by names that O(associations[].role_arn) may use instead, as M(dbos.kubernetes.eks_prerequisites#module) returns them.
+    type: dict
+    default: {}
   purge:
     description: Whether other associations that carry the platform's tag are deleted, with O(state=present).
     type: bool
@@ -90,7 +95,6 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws import eks, tags
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws import eks_pod_identity as logic
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.account import Account
-from ansible_collections.dbos.kubernetes.plugins.module_utils.errors import DbosError
 from ansible_collections.dbos.kubernetes.plugins.module_utils.module import check_library, run
 
 
@@ -103,11 +107,11 @@ def eks_pod_identity_association(module: AnsibleModule) -> dict[str, Any]:
     if params["state"] == "absent":
         names = [(one["namespace"], one["service_account"]) for one in listed]
         return logic.delete(account, cluster, names, check=module.check_mode)
-    for one in listed:
-        if not one["role_arn"]:
-            raise DbosError(f"The association of {one['namespace']}/{one['service_account']} needs role_arn.")
     all_tags = tags.wanted(cluster, params["tags"])
-    wanted = [logic.Wanted(cluster, **one, tags=all_tags) for one in listed]
+    wanted = [
+        logic.Wanted(cluster, **{**one, "role_arn": eks.role_arn(one["role_arn"], params["role_arns"])}, tags=all_tags)
+        for one in listed
+    ]
     return logic.ensure(account, wanted, cluster, purge=params["purge"], check=module.check_mode)
 
 
@@ -116,13 +120,14 @@ def main() -> None:
     association = {
         "namespace": {"type": "str", "required": True},
         "service_account": {"type": "str", "required": True},
-        "role_arn": {"type": "str"},
+        "role_arn": {"type": "str", "default": ""},
         "target_role_arn": {"type": "str", "default": ""},
         "disable_session_tags": {"type": "bool", "default": False},
     }
     spec = {
         **eks.argument_spec(),
         "associations": {"type": "list", "elements": "dict", "default": [], "options": association},
+        "role_arns": {"type": "dict", "default": {}},
         "purge": {"type": "bool", "default": True},
     }
     run(AnsibleModule(argument_spec=spec, supports_check_mode=True), eks_pod_identity_association)

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws import account as connection
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws import states, tags
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.account import Account
-from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.changes import Change
+from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.changes import UNMADE, Change
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.errors import AwsError
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.waiting import wait_for
 from ansible_collections.dbos.kubernetes.plugins.module_utils.errors import DbosError
@@ -40,6 +40,15 @@ def argument_spec() -> dict[str, dict[str, Any]]:
 def partition(account: Account) -> str:
     """The first part of ARNs: aws, aws-cn, aws-us-gov."""
     return str(account.client("eks").meta.partition)
+
+
+def role_arn(given: str, known: Mapping[str, str]) -> str:
+    """A role's ARN, given as it is or by a name of C(known)."""
+    arn = known.get(given, given)
+    if not arn.startswith("arn:") and arn != UNMADE:
+        names = f" or one of {', '.join(known)}" if known else ""
+        raise DbosError(f"'{given}' is no role for pods: give an ARN{names}.")
+    return arn
 
 
 def parallel(function: Callable[[Given], Answer], items: Iterable[Given]) -> list[Answer]:

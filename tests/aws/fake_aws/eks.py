@@ -328,6 +328,12 @@ class Eks:
         }
         if data.get(kind) == change[kind]:
             raise invalid(same, clusterName=name)
+        support = {item["clusterVersion"]: item["versionStatus"] for item in catalog.versions()}[data["version"]]
+        if change[kind] == {"supportType": "STANDARD"} and support == "EXTENDED_SUPPORT":
+            raise invalid(
+                "The upgrade policy can't be STANDARD while the cluster's version is in extended support",
+                clusterName=name,
+            )
         return types[kind], {}, lambda: data.update(change)
 
     def _update_cluster_version(
