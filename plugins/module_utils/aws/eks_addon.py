@@ -167,11 +167,9 @@ def ensure(
     """Make all add-ons, or change what differs; with C(purge) delete the platform's others."""
     version = kubernetes or _cluster_version(account, cluster)
     with ThreadPoolExecutor(max_workers=1) as pool:
-        versions_listed = pool.submit(
-            account.pages, "eks", "describe_addon_versions", "addons", kubernetesVersion=version
-        )
+        reading = pool.submit(_listed, account, version, {want.name for want in wanted})
         haves = eks.parallel(lambda want: _read(account, want), wanted)
-        listed = versions_listed.result()
+        listed = reading.result()
     offered = offers(listed, version)
     current = [have["addonVersion"] if have else None for have in haves]
     # All are judged before one is touched.
@@ -196,6 +194,15 @@ def ensure(
             if have.get("status") not in (None, "ACTIVE")
         ],
     }
+
+
+def _listed(account: Account, kubernetes: str, names: set[str]) -> list[Json]:
+    """What EKS offers of these: one call for AWS' own and those of the community, without the marketplace's hundreds."""
+    fitting: Json = {"kubernetesVersion": kubernetes}
+    found = account.pages("eks", "describe_addon_versions", "addons", owners=["aws", "community"], **fitting)
+    for name in names - {addon["addonName"] for addon in found}:
+        found += account.pages("eks", "describe_addon_versions", "addons", addonName=name, **fitting)
+    return found
 
 
 def _cluster_version(account: Account, cluster: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import secrets
 import uuid
@@ -239,8 +240,9 @@ class Eks:
                 if interface in ec2.enis:
                     ec2.delete_network_interface(interface)
             group = data["resourcesVpcConfig"].get("clusterSecurityGroupId")
-            if group and not _group_used(ec2, group):
-                ec2.delete_security_group(group_id=group)
+            if group:
+                with contextlib.suppress(Refusal):  # when something uses it, it stays behind, as in AWS
+                    ec2.delete_security_group(group_id=group)
             if self.late_logs:
                 self._write_logs(cluster)
             del self.clusters[(region, name)]
@@ -1326,7 +1328,3 @@ def _access_policies() -> list[Json]:
 
 def _has_subnet(ec2: Any, subnet: str) -> bool:
     return any(subnet in subnets for subnets in ec2.subnets.values())
-
-
-def _group_used(ec2: Any, group: str) -> bool:
-    return any(group in [item.id for item in interface.group_set] for interface in ec2.enis.values())

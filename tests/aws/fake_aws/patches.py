@@ -18,6 +18,7 @@ from moto.sts.models import STSBackend
 
 from fake_aws import ec2, rds, tagging
 from fake_aws.eks import CALLER, release
+from fake_aws.networks import Networks
 from fake_aws.wire import ACCOUNT, Answer, Call, Refusal, answer
 
 if TYPE_CHECKING:
@@ -38,9 +39,11 @@ class Patches:
 
     def __init__(self, application: Application) -> None:
         self.application = application
+        self.networks = Networks(application.timeline)
         self.reset()
 
     def reset(self) -> None:
+        self.networks.reset()
         self.database_endpoint: dict[str, Any] = {}  # what instances show instead of their own: Address, Port
         self.database_password = ""  # the managed password of new instances instead of a random one
         self.registry = ""  # host and port of the registry behind ECR, instead of AWS'
@@ -64,7 +67,7 @@ class Patches:
         if handler:
             return answer(call, handler(call))
         known = self._answers.get(self._token(call))
-        if known:
+        if known and call.name != "create_nat_gateway":  # which is shown as it is now
             if known[0] != _fingerprint(call):
                 raise Refusal("IdempotentParameterMismatch", "The client token was used with other parameters before")
             return known[1]
@@ -156,7 +159,7 @@ def install(application: Application) -> Patches:
     STSBackend.get_caller_identity = lambda _self, _key, _region: ("AIDACKCEVSQ6C2EXAMPLE", CALLER, ACCOUNT)
     Image._create_digest = _digest
     ECRResponse.get_authorization_token = token
-    ec2.install(patches)
+    ec2.install()
     rds.install(patches)
     tagging.install(patches)
     return patches
