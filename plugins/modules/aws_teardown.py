@@ -152,6 +152,14 @@ left:
       id: subnet-0a1b2c3d4e5f67890
       name: shop-private-eu-west-1a
       why: instance i-0a1b2c3d4e5f67890 (build-agent), which is not ours, is in it or uses it
+unconfirmed:
+  description:
+    - ARNs that AWS' inventory of tags (the Resource Groups Tagging API) still has after a minute, though the services themselves
+      have them no more. It lags behind; run again to see it empty.
+  returned: always
+  type: list
+  elements: str
+  sample: []
 undecided:
   description: What has to be decided before anything is deleted. Empty but in check mode, where it is no failure.
   returned: always
@@ -178,7 +186,7 @@ table:
              KIND               ID          NAME  WHY             USD/MONTH
     keep     database snapshot  shop-final  -     final snapshot  1.90
     What is kept or left costs about 1.90 USD a month (an estimate from list prices).
-    Nothing else of the platform is left.
+    Nothing of the platform is left but for what is kept.
 """
 
 from typing import Any
@@ -209,12 +217,13 @@ def teardown(module: AnsibleModule) -> dict[str, Any]:
     observer = Observer(account, platform, options.snapshot)
     planned = plan(observer.observe(), options)
     if module.check_mode:
-        return report.result(platform, account.region, planned, (), check=True)
+        return report.result(platform, account.region, planned, check=True)
     if planned.undecided:
         raise DbosError(" ".join(planned.undecided) + " Nothing was deleted.")
     executor = Executor(account, platform, options, observer, params["wait_timeout"], Progress())
     after = executor.run(planned)
-    result = report.result(platform, account.region, after, executor.deleted.values(), check=False)
+    gone = executor.deleted.values()
+    result = report.result(platform, account.region, after, gone, executor.confirm(), check=False)
     if result["left"]:
         raise DbosError(report.failure(platform, account.region, result["left"]), **result)
     return result

@@ -119,6 +119,7 @@ def test_a_whole_platform_goes_and_nothing_is_left(aws: Aws, account: Account) -
 
     done = teardown(aws, final_snapshot="shop-final")
     assert done["changed"] and done["left"] == [] and done["foreign"] == [], done.get("msg")
+    assert done["unconfirmed"] == []
     assert [one["id"] for one in done["kept"]] == ["shop-final"]
     assert done["monthly_cost"] == 1.9
     assert [one["id"] for one in done["scheduled"]] == [made.key]
@@ -399,6 +400,17 @@ def test_a_busy_aws_ends_where_an_idle_one_does(aws: Aws) -> None:
     aws.faults()
     assert done["left"] == [], done.get("msg")
     assert left_in_vpc(aws, made.vpc) == [] and tagged(aws) == set()
+
+
+def test_the_inventory_of_tags_has_time_to_forget(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
+    kit.network(aws_reset(aws))
+    aws.set(tags_linger=1.0)
+    assert teardown(aws)["unconfirmed"] == []
+    made = kit.network(aws_reset(aws))
+    aws.set(tags_linger=30.0)
+    monkeypatch.setattr(execute, "CATCHING_UP", 0.2)
+    done = teardown(aws)
+    assert any(made.vpc in arn for arn in done["unconfirmed"]) and made.vpc in done["table"] and not done.get("failed")
 
 
 def test_a_missing_permission_is_named(aws: Aws) -> None:

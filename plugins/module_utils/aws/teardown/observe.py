@@ -77,6 +77,13 @@ _READ = {
 }
 
 
+# Listed for an hour after they are gone, or parts of something that is read, under other names.
+_UNTOLD = (
+    *("instance", "natgateway", "security-group-rule", "auto-backup", "listener", "listener-rule"),
+    *("nodegroup", "addon", "access-entry", "podidentityassociation"),
+)
+
+
 class Observer:
     """The inventory of a platform. Parts of it can be read anew; safe to share between threads."""
 
@@ -111,6 +118,13 @@ class Observer:
             self._found = {one.key: one for one in every}
             return list(self._found.values())
 
+    def unconfirmed(self) -> list[str]:
+        """ARNs that AWS' inventory of tags has, though the services that were asked don't."""
+        with self._lock:
+            names = {name for one in self._found.values() for name in (one.id, one.detail.get("arn"))}
+        found = [(kind, arn) for _, kind, arn in tagged(self._account, self._platform) if kind not in _UNTOLD]
+        return [arn for _, arn in found if arn not in names and not arn.endswith(tuple(_ends(names)))]
+
     def again(self, kind: str) -> list[Resource]:
         """Read one kind anew; the whole inventory with it."""
         of: tuple[str, ...] = (kind,)
@@ -128,15 +142,26 @@ class Observer:
             return list(self._found.values())
 
 
-def unread(account: Account, platform: str) -> Iterable[Resource]:
-    """What carries our tag and is of no kind that is read here."""
+def _ends(names: Iterable[str | None]) -> Iterable[str]:
+    """How ARNs of things end that have these names."""
+    return (f"{separator}{name}" for name in names if name for separator in "/:")
+
+
+def tagged(account: Account, platform: str) -> list[tuple[str, str, str]]:
+    """What AWS' inventory of tags has of the platform: service, kind and ARN. It lags behind."""
     wanted = [{"Key": tags.PLATFORM, "Values": [platform]}]
     found: list[dict[str, Any]] = account.pages(
         "resourcegroupstaggingapi", "get_resources", "ResourceTagMappingList", TagFilters=wanted
     )
-    for one in found:
-        arn = one["ResourceARN"]
+    parts = []
+    for arn in sorted(one["ResourceARN"] for one in found):
         service, _, _, rest = arn.split(":", 5)[2:]
-        kind = rest.replace(":", "/").split("/")[0]
+        parts.append((service, rest.replace(":", "/").split("/")[0], arn))
+    return parts
+
+
+def unread(account: Account, platform: str) -> Iterable[Resource]:
+    """What carries our tag and is of no kind that is read here."""
+    for service, kind, arn in tagged(account, platform):
         if kind not in _READ.get(service, ()):
             yield Resource(f"{service} {kind}", arn, why=f"tag {tags.PLATFORM}")

@@ -70,8 +70,6 @@ class Reader:
 
         def read(one: tuple[str, list[str]]) -> list[Json]:
             found: dict[str, Any] = {option: [{"Name": one[0], "Values": one[1]}], **arguments}
-            if operation == "describe_addresses":  # the only one that has no pages
-                return list(self.account.call("ec2", operation, **found)[key])
             return self.account.pages("ec2", operation, key, **found)
 
         return list({one[identity]: one for part in together(read, wanted) for one in part}.values())
