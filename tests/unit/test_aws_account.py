@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError, ReadTimeoutError
+from botocore.parsers import ResponseParserError
 
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws import errors, tags, waiting
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.account import Account
@@ -62,6 +63,7 @@ def test_a_lost_answer_may_have_been_done() -> None:
     lost = errors.explain(ReadTimeoutError(endpoint_url="https://x"), "ec2:CreateVpc", "eu-west-1")
     assert lost.lost and lost.transient
     assert refused("Whatever", status=503).lost
+    assert errors.explain(ResponseParserError("<!doctype html>"), "ec2:CreateVpc", "eu-west-1").lost
     assert refused("ThrottlingException").transient and not refused("ThrottlingException").lost
 
 

@@ -46,6 +46,14 @@ def argument_spec() -> dict[str, dict[str, Any]]:
     }
 
 
+def _failures() -> tuple[type[Exception], ...]:
+    """What a call raises: a refusal, no answer, or one that is none of the service's, as from a proxy in between."""
+    import botocore.exceptions
+    import botocore.parsers
+
+    return botocore.exceptions.ClientError, botocore.exceptions.BotoCoreError, botocore.parsers.ResponseParserError
+
+
 class Account:
     """The clients of one account and region, made when they are first used; safe to share between threads."""
 
@@ -92,11 +100,9 @@ class Account:
 
         With C(once) a request whose fate is unknown is not sent again: see create().
         """
-        import botocore.exceptions
-
         try:
             answer: Json = getattr(self.client(service, once=once), operation)(**arguments)
-        except (botocore.exceptions.ClientError, botocore.exceptions.BotoCoreError) as error:
+        except _failures() as error:
             raise errors.explain(error, errors.permission(service, operation), self.region) from error
         return answer
 
@@ -111,12 +117,10 @@ class Account:
 
     def pages(self, service: str, operation: str, key: str, **arguments: Any) -> list[Any]:
         """The items under C(key) of all pages of a list; none when what holds them does not exist."""
-        import botocore.exceptions
-
         paginator = self.client(service).get_paginator(operation)
         try:
             return [item for page in paginator.paginate(**arguments) for item in page.get(key) or []]
-        except (botocore.exceptions.ClientError, botocore.exceptions.BotoCoreError) as error:
+        except _failures() as error:
             explained = errors.explain(error, errors.permission(service, operation), self.region)
             if explained.absent:
                 return []

@@ -63,6 +63,7 @@ def permission(service: str, operation: str) -> str:
 def explain(error: Exception, action: str, region: str) -> AwsError:
     """The AwsError for an exception of botocore, which C(action) in C(region) has raised."""
     import botocore.exceptions as known
+    from botocore.parsers import ResponseParserError
 
     if isinstance(error, known.ClientError):
         return _refused(error.response, action, region)
@@ -83,6 +84,9 @@ def explain(error: Exception, action: str, region: str) -> AwsError:
         )
     if isinstance(error, known.HTTPClientError):
         return AwsError(f"The connection to AWS broke at {action}: {error}", transient=True, lost=True)
+    if isinstance(error, ResponseParserError):
+        text = " ".join(str(error).split())
+        return AwsError(f"The answer to {action} is none of AWS': {text[:300]}", transient=True, lost=True)
     return AwsError(f"{action} could not be sent to AWS: {error}")
 
 
