@@ -37,6 +37,7 @@ def install(patches: Patches) -> None:
             gateway.state = "failed" if failure else "available"
             if failure:
                 gateway.failure_code, gateway.failure_message = failure.code or "InternalError", failure.message
+                _let_go(self, gateway)
 
         timeline.after("nat_gateway.create", created)
         return gateway
@@ -51,11 +52,7 @@ def install(patches: Patches) -> None:
 
         def deleted() -> None:
             gateway.state = "deleted"
-            for address in self.addresses:
-                if address.eni is gateway._eni:
-                    address.eni = None
-                    address.association_id = None
-            self.enis.pop(gateway._eni.id, None)
+            _let_go(self, gateway)
 
         timeline.after("nat_gateway.delete", deleted)
         return gateway
@@ -111,6 +108,15 @@ def install(patches: Patches) -> None:
     EC2Backend.create_vpc_endpoint = create_vpc_endpoint
     EC2Backend.delete_vpc_endpoints = delete_vpc_endpoints
     EC2Backend.create_launch_template = create_launch_template
+
+
+def _let_go(ec2: EC2Backend, gateway: NatGateway) -> None:
+    """A gateway that has failed or is gone has neither an interface nor an address."""
+    for address in ec2.addresses:
+        if address.eni is gateway._eni:
+            address.eni = None
+            address.association_id = None
+    ec2.enis.pop(gateway._eni.id, None)
 
 
 def _of_service(interface: Any, kind: str, description: str, groups: list[Any]) -> None:
