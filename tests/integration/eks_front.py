@@ -10,7 +10,7 @@ import json
 import ssl
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -48,9 +48,10 @@ class EksFront:
         return base64.b64encode(self.ca).decode()
 
     @contextmanager
-    def running(self) -> Iterator[EksFront]:
+    def running(self, enter: Callable[[], None] = lambda: None) -> Iterator[EksFront]:
+        """In a thread that begins with C(enter)."""
         loop = asyncio.new_event_loop()
-        thread = threading.Thread(target=loop.run_forever, daemon=True)
+        thread = threading.Thread(target=lambda: (enter(), loop.run_forever()), daemon=True)
         thread.start()
         listen = asyncio.start_server(self._serve, self._upstream.hostname, 0, ssl=self._server_tls)
         server = asyncio.run_coroutine_threadsafe(listen, loop).result()
@@ -145,6 +146,5 @@ async def _pump(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> N
 def _unauthorized(reason: str) -> bytes:
     body = json.dumps({"kind": "Status", "status": "Failure", "message": "Unauthorized", "details": {"name": reason}})
     return (
-        "HTTP/1.1 401 Unauthorized\r\nContent-Type: application/json\r\n"
-        f"Content-Length: {len(body)}\r\n\r\n{body}"
+        f"HTTP/1.1 401 Unauthorized\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n{body}"
     ).encode()

@@ -15,7 +15,7 @@ from moto.rds.exceptions import RDSClientError
 from moto.rds.models import DBInstance, MasterUserSecret, RDSBackend
 from moto.rds.responses import RDSResponse
 
-from fake_aws import rds_lifetime
+from fake_aws import backups, rds_lifetime
 from fake_aws.wire import ACCOUNT
 
 if TYPE_CHECKING:
@@ -206,6 +206,7 @@ def install(patches: Patches) -> None:
     RDSResponse.describe_db_parameters = _describe_parameters
     rds_lifetime.install(patches)
     MasterUserSecret._generate_secret_string = lambda self: _secret_string(self.resource, patches)
+    backups.install()
 
 
 def _check_new(backend: RDSBackend, given: Any) -> None:

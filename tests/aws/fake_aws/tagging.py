@@ -84,7 +84,7 @@ def _all(patches: Patches, region: str) -> Iterator[TaggedResource]:
             yield TaggedResource(thing.arn, {tag["Key"]: tag["Value"] for tag in thing.tags}, f"rds:{kind}")
     ecr = ecr_backends[ACCOUNT][region]
     for repository in ecr.repositories.values():
-        tags = {tag["Key"]: tag["Value"] for tag in ecr.tagger.list_tags_for_resource(repository.arn)["Tags"]}
+        tags = ecr.tagger.get_tag_dict_for_resource(repository.arn)
         yield TaggedResource(repository.arn, tags, "ecr:repository")
     for kind, arn, tags in patches.application.eks.tagged(region):
         yield TaggedResource(arn, dict(tags), kind)
