@@ -177,7 +177,7 @@ def blockers(
 def settle(
     database: Database,
     owner: str,
-    version: str,
+    version: str | None,
     how: str,
     to_version: str | None = None,
     *,
@@ -188,9 +188,10 @@ def settle(
 ) -> dict[str, Any]:
     """End all unfinished workflows of a version: cancel them, or cancel each and fork it to C(to_version).
 
-    All or nothing. C(children) forks also those that an unfinished parent waits for, which then ends with an error
-    unless it is forked along. C(untaken) names just these ({id: attempts}), unless an executor took them since.
-    C(check) is the lease's. Returns {cancelled: [id], forked: [{from, to}], refused: [{id, why}]}.
+    All or nothing. C(version) None means those of no version. C(children) forks also those that an unfinished parent
+    waits for, which then ends with an error unless it is forked along. C(untaken) names just these ({id: attempts}),
+    unless an executor took them since. C(check) is the lease's.
+    Returns {cancelled: [id], forked: [{from, to}], refused: [{id, why}]}.
     """
     check_writes(database, allow_newer_schema)
     if how == FORK:
@@ -223,7 +224,7 @@ def check_writes(database: Database, allow_newer_schema: bool) -> None:
     repair.check_level(level)
 
 
-def _check_target(database: Database, owner: str, version: str, to_version: str | None) -> None:
+def _check_target(database: Database, owner: str, version: str | None, to_version: str | None) -> None:
     """Work of a version that does not exist would never be run."""
     seen = work.read(database, owner)
     known = {row["version"] for row in seen["registered"]} if seen else set()

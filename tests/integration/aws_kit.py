@@ -34,20 +34,28 @@ class Aws:
         application = server.application
         self.reset, self.calls, self.clear_calls = application.reset, application.calls, application.clear_calls
         self.delays, self.fail_next, self.set = application.delays, application.fail_next, application.set
-        self._clients: dict[tuple[str, str], Any] = {}
+        self.enforce = application.enforce
+        self._clients: dict[tuple[str, str, str], Any] = {}
 
     def client(self, service: str, region: str = REGION) -> Any:
-        """A client of boto3 that is no part of what is tested; its calls are recorded too."""
-        if (service, region) not in self._clients:
-            self._clients[(service, region)] = boto3.client(
+        """A client of boto3 that is no part of what is tested: it meets no faults, and may do everything."""
+        return self._client(service, region, "AKIATESTTESTTESTTEST", "test" * 10)
+
+    def own_client(self, service: str, region: str = REGION) -> Any:
+        """A client with the account's own keys, which meets faults and policies as modules do."""
+        return self._client(service, region, self.env["AWS_ACCESS_KEY_ID"], self.env["AWS_SECRET_ACCESS_KEY"])
+
+    def _client(self, service: str, region: str, key: str, secret: str) -> Any:
+        if (service, region, key) not in self._clients:
+            self._clients[(service, region, key)] = boto3.client(
                 service,
                 region_name=region,
                 endpoint_url=self.url,
-                aws_access_key_id="AKIATESTTESTTESTTEST",
-                aws_secret_access_key="test" * 10,
+                aws_access_key_id=key,
+                aws_secret_access_key=secret,
                 config=Config(retries={"total_max_attempts": 1}),
             )
-        return self._clients[(service, region)]
+        return self._clients[(service, region, key)]
 
     def faults(self, *rules: Mapping[str, Any]) -> None:
         """What goes wrong from now on, see fake_aws.faults; nothing when none are given."""

@@ -28,7 +28,7 @@ SELECT workflow_uuid, recovery_attempts FROM (
     UNION ALL
     SELECT workflow_uuid, recovery_attempts, application_version, application_name
     FROM dbos.workflow_status WHERE status = 'DELAYED') s
-WHERE application_version = %s AND (application_name = %s OR application_name IS NULL)
+WHERE application_version IS NOT DISTINCT FROM %s AND (application_name = %s OR application_name IS NULL)
 """
 _RUNNING = """
 SELECT workflow_uuid, recovery_attempts, application_version, executor_id, queue_name
@@ -155,8 +155,8 @@ def check_level(level: int | None) -> None:
         )
 
 
-def unfinished(db: Database, owner: str, version: str) -> dict[str, int]:
-    """All unfinished workflows of a version: how often each was taken so far, by id."""
+def unfinished(db: Database, owner: str, version: str | None) -> dict[str, int]:
+    """All unfinished workflows of a version, None for those of none: how often each was taken so far, by id."""
     return dict(db.read(_UNFINISHED, (version, owner)))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import secrets
 import uuid
@@ -239,8 +240,9 @@ class Eks:
                 if interface in ec2.enis:
                     ec2.delete_network_interface(interface)
             group = data["resourcesVpcConfig"].get("clusterSecurityGroupId")
-            if group and not _group_used(ec2, group):
-                ec2.delete_security_group(group_id=group)
+            if group:
+                with contextlib.suppress(Refusal):  # when something uses it, it stays behind, as in AWS
+                    ec2.delete_security_group(group_id=group)
             if self.late_logs:
                 self._write_logs(cluster)
             del self.clusters[(region, name)]
@@ -326,6 +328,12 @@ class Eks:
         }
         if data.get(kind) == change[kind]:
             raise invalid(same, clusterName=name)
+        support = {item["clusterVersion"]: item["versionStatus"] for item in catalog.versions()}[data["version"]]
+        if change[kind] == {"supportType": "STANDARD"} and support == "EXTENDED_SUPPORT":
+            raise invalid(
+                "The upgrade policy can't be STANDARD while the cluster's version is in extended support",
+                clusterName=name,
+            )
         return types[kind], {}, lambda: data.update(change)
 
     def _update_cluster_version(
@@ -443,7 +451,7 @@ class Eks:
             **names,
             "nodegroupArn": f"arn:aws:eks:{region}:{ACCOUNT}:nodegroup/{clusterName}/{nodegroupName}/{uuid.uuid4()}",
             "version": version,
-            "releaseVersion": given.get("releaseVersion", _release(version)),
+            "releaseVersion": given.get("releaseVersion", release(version)),
             "createdAt": self._time(),
             "modifiedAt": self._time(),
             "status": "CREATING",
@@ -587,7 +595,7 @@ class Eks:
             )
         if catalog.newer(version, data["version"]) < 0:
             raise invalid(f"Nodegroup version cannot be lowered from {data['version']} to {version}", **names)
-        after: Json = {"version": version, "releaseVersion": wanted.get("releaseVersion", _release(version))}
+        after: Json = {"version": version, "releaseVersion": wanted.get("releaseVersion", release(version))}
         params: Json = {"Version": version, "ReleaseVersion": after["releaseVersion"]}
         if template := wanted.get("launchTemplate"):
             if "launchTemplate" not in data:
@@ -1256,7 +1264,8 @@ def _issue(code: str, message: str) -> Json:
     return {"code": code, "message": message, "resourceIds": []}
 
 
-def _release(version: str) -> str:
+def release(version: str) -> str:
+    """The newest image of nodes of a Kubernetes version."""
     return f"{version}.2-20261110"
 
 
@@ -1319,7 +1328,3 @@ def _access_policies() -> list[Json]:
 
 def _has_subnet(ec2: Any, subnet: str) -> bool:
     return any(subnet in subnets for subnets in ec2.subnets.values())
-
-
-def _group_used(ec2: Any, group: str) -> bool:
-    return any(group in [item.id for item in interface.group_set] for interface in ec2.enis.values())

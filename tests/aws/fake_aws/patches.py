@@ -17,7 +17,8 @@ from moto.iam.models import AWSManagedPolicy, IAMBackend
 from moto.sts.models import STSBackend
 
 from fake_aws import ec2, rds, tagging
-from fake_aws.eks import CALLER
+from fake_aws.eks import CALLER, release
+from fake_aws.networks import Networks
 from fake_aws.wire import ACCOUNT, Answer, Call, Refusal, answer
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ _ALL_POLICIES: dict[str, Any] = json.loads(aws_managed_policies_data)
 _OWN: dict[tuple[str, str], Callable[[Call], dict[str, Any]]] = {
     ("ec2", "delete_launch_template_versions"): ec2.delete_launch_template_versions,
 }
+# Nodes' images, as the Systems Manager has them for everybody
+_IMAGE = re.compile(r"/aws/service/eks/optimized-ami/(1\.\d+)/amazon-linux-2023/\w+/\w+/recommended/(\w+)")
 _TOKENS = ("ClientToken", "ClientRequestToken", "clientToken", "CreatorRequestId")
 
 
@@ -36,9 +39,11 @@ class Patches:
 
     def __init__(self, application: Application) -> None:
         self.application = application
+        self.networks = Networks(application.timeline)
         self.reset()
 
     def reset(self) -> None:
+        self.networks.reset()
         self.database_endpoint: dict[str, Any] = {}  # what instances show instead of their own: Address, Port
         self.database_password = ""  # the managed password of new instances instead of a random one
         self.registry = ""  # host and port of the registry behind ECR, instead of AWS'
@@ -54,11 +59,15 @@ class Patches:
             ec2.before(call)
         if call.service == "pricing":
             raise Refusal("AccessDeniedException", "Prices are not part of this test server")
+        if (call.service, call.name) == ("ssm", "get_parameter") and (found := _IMAGE.fullmatch(call.params["Name"])):
+            value = {"release_version": release(found[1])}.get(found[2], "ami-0123456789abcdef0")
+            shown = {"Name": call.params["Name"], "Type": "String", "Value": value, "Version": 1}
+            return answer(call, {"Parameter": shown})
         handler = _OWN.get((call.service, call.name))
         if handler:
             return answer(call, handler(call))
         known = self._answers.get(self._token(call))
-        if known:
+        if known and call.name != "create_nat_gateway":  # which is shown as it is now
             if known[0] != _fingerprint(call):
                 raise Refusal("IdempotentParameterMismatch", "The client token was used with other parameters before")
             return known[1]
@@ -150,7 +159,7 @@ def install(application: Application) -> Patches:
     STSBackend.get_caller_identity = lambda _self, _key, _region: ("AIDACKCEVSQ6C2EXAMPLE", CALLER, ACCOUNT)
     Image._create_digest = _digest
     ECRResponse.get_authorization_token = token
-    ec2.install(patches)
+    ec2.install()
     rds.install(patches)
     tagging.install(patches)
     return patches

@@ -15,7 +15,7 @@ from moto.rds.exceptions import RDSClientError
 from moto.rds.models import DBInstance, MasterUserSecret, RDSBackend
 from moto.rds.responses import RDSResponse
 
-from fake_aws import backups
+from fake_aws import backups, rds_lifetime
 from fake_aws.wire import ACCOUNT
 
 if TYPE_CHECKING:
@@ -76,6 +76,7 @@ def install(patches: Patches) -> None:
             _interface(database)
             if failure:
                 database.status = failure.status or "failed"
+                rds_lifetime.tell(database, "failure", failure.message)
                 return
             database.status = "backing-up" if database.backup_retention_period else "available"
             timeline.after("db_instance.backup", backed_up)
@@ -118,6 +119,7 @@ def install(patches: Patches) -> None:
         def modified() -> None:
             if failure:
                 database.status = failure.status or "incompatible-parameters"
+                rds_lifetime.tell(database, "failure", failure.message)
                 return
             _apply(database, later if now else {})
             if now:
@@ -206,6 +208,7 @@ def install(patches: Patches) -> None:
     RDSResponse.describe_orderable_db_instance_options = _describe_orderable
     RDSResponse.describe_pending_maintenance_actions = lambda _self: ActionResult({"PendingMaintenanceActions": []})
     RDSResponse.describe_db_parameters = _describe_parameters
+    rds_lifetime.install(patches)
     MasterUserSecret._generate_secret_string = lambda self: _secret_string(self.resource, patches)
     backups.install()
 
@@ -368,7 +371,7 @@ def _key(backend: RDSBackend, given: str) -> str | None:
     if given == "alias/aws/rds":
         return f"arn:aws:kms:{backend.region_name}:{ACCOUNT}:key/5b1fbd49-aaaa-4bbb-8ccc-rdsdefault01"
     for key in kms.keys.values():
-        if given in (key.arn, key.id) or given in kms.get_all_aliases().get(key.id, []):
+        if given in (key.arn, key.id) or given in key.aliases:
             return str(key.arn)
     return None
 

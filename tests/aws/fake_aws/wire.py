@@ -19,7 +19,7 @@ from werkzeug.exceptions import HTTPException
 
 ACCOUNT = "123456789012"
 # Where a request's signature names a service differently from botocore.
-_SIGNED_AS = {"tagging": "resourcegroupstaggingapi", "elasticloadbalancing": "elbv2"}
+_SIGNED_AS = {"tagging": "resourcegroupstaggingapi", "elasticloadbalancing": "elbv2", "servicequotas": "service-quotas"}
 
 
 class Refusal(Exception):
