@@ -6,12 +6,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any
 
-from ansible_collections.dbos.kubernetes.plugins.module_utils.aws import tags
+from ansible_collections.dbos.kubernetes.plugins.module_utils.aws import rds_states, tags
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.account import Account
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.errors import AwsError
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.teardown import resources as kinds
@@ -19,7 +18,6 @@ from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.teardown.readi
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.teardown.resources import Key, Resource
 
 CREDENTIALS = "credentials of a database"  # the secret that RDS keeps for it, and deletes with it
-_FAILED = re.compile(r"failed|incompatible-.*|inaccessible-.*|restore-error|storage-full|insufficient-capacity")
 
 
 def is_ours(account: Account, platform: str) -> bool:
@@ -48,14 +46,15 @@ def databases(reader: Reader) -> Iterator[Resource]:
         needs |= {(kinds.OPTION_GROUP, one["OptionGroupName"]) for one in found.get("OptionGroupMemberships") or []}
         needs |= key_id(found.get("KmsKeyId"))
         status = found["DBInstanceStatus"]
-        told = "; ".join(one["Message"] for one in found.get("StatusInfos") or [] if one.get("Message"))
         yield Resource(
             kinds.DATABASE,
             name,
             *placed,
             needs=frozenset(needs),
             status=status,
-            failure=(told or "AWS gives no reason") if _FAILED.fullmatch(status) else "",
+            failure=rds_states.reason(reader.account, name, status)
+            if status in rds_states.FAILED and placed[0]
+            else "",
             detail={
                 "deleting": status == "deleting",
                 "protected": bool(found.get("DeletionProtection")),
