@@ -225,7 +225,7 @@ class TestRefused:
             assert result["failed"], result
             given_up = preflight(platform, *pair, unreadable="abandon", **wrong)
             assert not given_up["refused"], given_up
-            assert len(given_up["warnings"]) == 2
+            assert "It is given up" in str(given_up["warnings"])
 
     def test_what_another_run_works_on(self, pair, teardown, platform):
         where = {"application": pair[1].name, "namespace": pair[1].namespace, "kubeconfig": str(platform.kubeconfig)}
