@@ -87,10 +87,11 @@ _UNTOLD = (
 class Observer:
     """The inventory of a platform. Parts of it can be read anew; safe to share between threads."""
 
-    def __init__(self, account: Account, platform: str, snapshot: str = "") -> None:
-        """C(snapshot) is a name that must be free, so it is looked up wherever it comes from."""
+    def __init__(self, account: Account, platform: str, database: str = "", snapshot: str = "") -> None:
+        """C(database) is its identifier, if not the platform's name. C(snapshot) must be free, so it is looked up."""
         self._account = account
         self._platform = platform
+        self._database = database or platform
         self._snapshot = snapshot
         self._lock = threading.Lock()
         self._found: dict[Key, Resource] = {}
@@ -104,9 +105,10 @@ class Observer:
         self._reader = Reader(
             account=self._account,
             platform=self._platform,
+            database=self._database,
             snapshot=self._snapshot,
             cluster=cluster,
-            database_is_ours=data.is_ours(self._account, self._platform),
+            database_is_ours=data.is_ours(self._account, self._database, self._platform),
             vpcs=own,
             gateways=network.gateways_of(self._account, own),
         )
