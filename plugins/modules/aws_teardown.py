@@ -38,6 +38,10 @@ options:
     description: Name of the platform, which is the EKS cluster's name too.
     type: str
     required: true
+  database_identifier:
+    description: Identifier of the platform's database, if it is not the platform's name.
+    type: str
+    default: ""
   confirm:
     description:
       - The platform's name once more, without which nothing is deleted.
@@ -210,11 +214,11 @@ def teardown(module: AnsibleModule) -> dict[str, Any]:
     options = decisions(params)
     if not module.check_mode and params["confirm"] != platform:
         raise DbosError(
-            f"Taking platform {platform} down has to be confirmed by its name: confirm (teardown_confirm) is "
-            f"'{params['confirm']}'. Nothing was deleted."
+            f"Taking platform {platform} down has to be confirmed by its name: teardown_confirm is '{params['confirm']}'. "
+            f"Nothing was deleted."
         )
     account = Account(params)
-    observer = Observer(account, platform, options.snapshot)
+    observer = Observer(account, platform, params["database_identifier"], options.snapshot)
     planned = plan(observer.observe(), options)
     if module.check_mode:
         return report.result(platform, account.region, planned, check=True)
@@ -253,6 +257,7 @@ def main() -> None:
         argument_spec={
             **argument_spec(),
             "platform": {"type": "str", "required": True},
+            "database_identifier": {"type": "str", "default": ""},
             "confirm": {"type": "str", "default": ""},
             "final_snapshot": {"type": "str", "default": ""},
             "keep": {"type": "list", "elements": "str", "choices": sorted(KEEPABLE), "default": []},

@@ -204,7 +204,7 @@ def test_a_final_snapshot_has_a_name_that_aws_takes() -> None:
 def test_images_are_not_deleted_without_a_decision() -> None:
     full = Resource(kinds.REPOSITORY, "shop/app", detail={"images": 12})
     assert plan([full], Options()).undecided == (
-        "Repository shop/app holds 12 images: set delete_images: true, or keep it (keep: [repositories]).",
+        "Repository shop/app holds 12 images: set teardown_delete_images: true, or keep it (teardown_keep: [repositories]).",
     )
     assert not plan([full], Options(delete_images=True)).undecided
     assert not plan([full], Options(keep=frozenset({"repositories"}))).undecided

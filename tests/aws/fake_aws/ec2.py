@@ -90,9 +90,14 @@ _IDENTIFIERS = {
 
 
 def after(call: Call) -> None:
-    """The tags of what is deleted go too."""
+    """The tags of what is deleted go too, and the interfaces of terminated instances."""
+    ec2 = ec2_backends[ACCOUNT][call.region]
     if call.name in _IDENTIFIERS:
-        ec2_backends[ACCOUNT][call.region].tags.pop(call.params.get(_IDENTIFIERS[call.name]), None)
+        ec2.tags.pop(call.params.get(_IDENTIFIERS[call.name]), None)
+    if call.name == "terminate_instances":
+        gone = set(call.params["InstanceIds"])
+        for identifier in [key for key, one in ec2.enis.items() if one.instance and one.instance.id in gone]:
+            del ec2.enis[identifier]
 
 
 def delete_launch_template_versions(call: Call) -> dict[str, Any]:

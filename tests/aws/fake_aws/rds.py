@@ -175,6 +175,7 @@ def install(patches: Patches) -> None:
         def deleted() -> None:
             if failure:
                 database.status = failure.status or "failed"
+                rds_lifetime.tell(database, "failure", failure.message)
                 return
             database.deletion_protection = False
             _moto["delete"](self, db_instance_identifier, None, True, delete_automated_backups=delete_automated_backups)

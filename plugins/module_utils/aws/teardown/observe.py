@@ -87,10 +87,11 @@ _UNTOLD = (
 class Observer:
     """The inventory of a platform. Parts of it can be read anew; safe to share between threads."""
 
-    def __init__(self, account: Account, platform: str, snapshot: str = "") -> None:
-        """C(snapshot) is a name that must be free, so it is looked up wherever it comes from."""
+    def __init__(self, account: Account, platform: str, database: str = "", snapshot: str = "") -> None:
+        """C(database) is its identifier, if not the platform's name. C(snapshot) must be free, so it is looked up."""
         self._account = account
         self._platform = platform
+        self._database = database or platform
         self._snapshot = snapshot
         self._lock = threading.Lock()
         self._found: dict[Key, Resource] = {}
@@ -104,9 +105,10 @@ class Observer:
         self._reader = Reader(
             account=self._account,
             platform=self._platform,
+            database=self._database,
             snapshot=self._snapshot,
             cluster=cluster,
-            database_is_ours=data.is_ours(self._account, self._platform),
+            database_is_ours=data.is_ours(self._account, self._database, self._platform),
             vpcs=own,
             gateways=network.gateways_of(self._account, own),
         )
@@ -122,8 +124,10 @@ class Observer:
         """ARNs that AWS' inventory of tags has, though the services that were asked don't."""
         with self._lock:
             names = {name for one in self._found.values() for name in (one.id, one.detail.get("arn"))}
-        found = [(kind, arn) for _, kind, arn in tagged(self._account, self._platform) if kind not in _UNTOLD]
-        return [arn for _, arn in found if arn not in names and not arn.endswith(tuple(_ends(names)))]
+        listed = [arn for _, kind, arn in tagged(self._account, self._platform) if kind not in _UNTOLD]
+        known = tuple(f"{separator}{name}" for name in names if name for separator in "/:")
+        # A snapshot that is called so is part of automated backups.
+        return [one for one in listed if one not in names and not one.endswith(known) and ":snapshot:rds:" not in one]
 
     def again(self, kind: str) -> list[Resource]:
         """Read one kind anew; the whole inventory with it."""
@@ -140,11 +144,6 @@ class Observer:
             self._found = {key: one for key, one in self._found.items() if key[0] not in of}
             self._found |= {one.key: one for one in news}
             return list(self._found.values())
-
-
-def _ends(names: Iterable[str | None]) -> Iterable[str]:
-    """How ARNs of things end that have these names."""
-    return (f"{separator}{name}" for name in names if name for separator in "/:")
 
 
 def tagged(account: Account, platform: str) -> list[tuple[str, str, str]]:
