@@ -4,6 +4,11 @@
 # reachable. Needs this machine to be a Debian; the layer is kept in the cache until a package or a wheel changes.
 set -eu
 : "${BUILD_CONTEXT:?the directory to fill}"
+machine=$(dpkg --print-architecture)
+[ "${TARGETARCH:-$machine}" = "$machine" ] || {
+    echo "local-context.sh: this machine's packages are for $machine, not $TARGETARCH: build with Dockerfile" >&2
+    exit 1
+}
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/dbos-kubernetes
 mkdir -p "$cache"
 work=$(mktemp -d "$cache/python-starter.XXXXXX")

@@ -51,3 +51,20 @@ options:
     type: dict
     default: {}
 """
+
+    LOOKUP = r"""
+requirements:
+  - boto3 >= 1.40
+options:
+  region:
+    description: The AWS region. When not given, that of the environment or of the profile.
+    type: str
+    env:
+      - name: AWS_REGION
+      - name: AWS_DEFAULT_REGION
+  profile:
+    description: Name of a profile in the AWS configuration files. When not given, credentials are found as everywhere.
+    type: str
+notes:
+  - Credentials come from the environment of ansible-playbook, as for the AWS CLI (in AWX, from the job template's AWS credential).
+"""

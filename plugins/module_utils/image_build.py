@@ -22,13 +22,15 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
 from ansible_collections.dbos.kubernetes.plugins.module_utils.errors import DbosError
 from ansible_collections.dbos.kubernetes.plugins.module_utils.image_reference import Reference
 from ansible_collections.dbos.kubernetes.plugins.module_utils.progress import Progress
-from ansible_collections.dbos.kubernetes.plugins.module_utils.registry import MANIFEST, Registry
+from ansible_collections.dbos.kubernetes.plugins.module_utils.registry import LIST, MANIFEST, Registry
 
 # How each tool says that it works here, builds, writes an archive, and forgets an image again.
 _TOOLS: dict[str, dict[str, list[str]]] = {
@@ -80,27 +82,36 @@ def find_builder() -> str:
 
 
 def build_and_push(tool: str, build: dict[str, Any], target: Reference, registry: Registry, progress: Progress) -> str:
-    """Build one image and push it; returns its digest."""
-    tag = f"{build['name']}:{target.tag}"
+    """Build an image for each of its platforms and push them; returns its digest, or that of the list of several."""
+    archives = {}
     with tempfile.TemporaryDirectory(prefix="dbos-image-") as folder:
-        archive = Path(folder) / "image.tar"
         with progress.step(f"building image {build['name']} with {tool}") as step:
-            context = _prepare(build, Path(folder) / "context")
-            arguments = ["--file", str(Path(build["context"]) / build["containerfile"]), "--tag", tag]
-            arguments += ["--platform", build["platform"]]
-            for name, value in sorted((build.get("build_args") or {}).items()):
-                arguments += ["--build-arg", f"{name}={value}"]
-            commands = _TOOLS[tool]
-            # Base images are worth keeping in the tool's own storage; without any, nothing is.
-            program = [tool, *(_storage(tool, folder) if from_scratch(build) else [])]
-            _run([*program, *commands["build"], *arguments, str(context)], build)
-            _run([*program, *(part.format(archive=archive, tag=tag) for part in commands["save"])], build)
-            _run([*program, *(part.format(tag=tag) for part in commands["remove"])], build)
+            for number, platform in enumerate(build["platforms"]):
+                step.update(platform)
+                place = Path(folder) / str(number)
+                place.mkdir()
+                archives[platform] = _build(tool, build, platform, f"{build['name']}:{target.tag}", place, folder)
             built = step.seconds
         with progress.step(f"pushing image {target}") as step:
-            digest = push(archive, target, registry)
+            digest = push(archives, target, registry)
             progress.say(f"image {build['name']}: built in {built:.0f} s, pushed in {step.seconds:.0f} s as {target}")
     return digest
+
+
+def _build(tool: str, build: dict[str, Any], platform: str, tag: str, place: Path, storage: str) -> Path:
+    """Build for one platform; the archive, in C(place)."""
+    archive = place / "image.tar"
+    context = _prepare(build, platform, place / "context")
+    arguments = ["--file", str(Path(build["context"]) / build["containerfile"]), "--tag", tag, "--platform", platform]
+    for name, value in sorted((build.get("build_args") or {}).items()):
+        arguments += ["--build-arg", f"{name}={value}"]
+    commands = _TOOLS[tool]
+    # Base images are worth keeping in the tool's own storage; without any, nothing is.
+    program = [tool, *(_storage(tool, storage) if from_scratch(build) else [])]
+    _run([*program, *commands["build"], *arguments, str(context)], build)
+    _run([*program, *(part.format(archive=archive, tag=tag) for part in commands["save"])], build)
+    _run([*program, *(part.format(tag=tag) for part in commands["remove"])], build)
+    return archive
 
 
 def from_scratch(build: dict[str, Any]) -> bool:
@@ -113,14 +124,17 @@ def _storage(tool: str, folder: str) -> list[str]:
     return [] if tool == "docker" else [part.format(folder=folder) for part in _STORAGE]
 
 
-def _prepare(build: dict[str, Any], folder: Path) -> Path:
-    """The directory to build in: the context, or what its own command makes of it."""
+def _prepare(build: dict[str, Any], platform: str, folder: Path) -> Path:
+    """The directory to build in: the context, or what its own command makes of it, for a platform."""
     if not build.get("prepare"):
         return Path(build["context"])
     folder.mkdir()
     # The environment that runs this module brings its own tools, such as the Go compiler.
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
-    _run(build["prepare"], build, {"BUILD_CONTEXT": str(folder), "PATH": path})
+    # As build tools name them in Containerfiles.
+    system, architecture, *_variant = platform.split("/")
+    target = {"TARGETPLATFORM": platform, "TARGETOS": system, "TARGETARCH": architecture}
+    _run(build["prepare"], build, {"BUILD_CONTEXT": str(folder), "PATH": path, **target})
     return folder
 
 
@@ -145,14 +159,40 @@ def _run(command: list[str], build: dict[str, Any], environment: dict[str, str] 
         raise DbosError(f"Building the image {build['name']} failed: '{what}' ended with {done.returncode}:\n{tail}")
 
 
-def push(archive: Path, target: Reference, registry: Registry) -> str:
-    """Push the image of an archive as docker, podman and buildah write it; returns its digest."""
+def push(archives: Mapping[str, Path], target: Reference, registry: Registry) -> str:
+    """Push the images of archives as docker, podman and buildah write them, by platform; returns the tag's digest."""
+    uploaded = [_upload(archive, platform, target, registry) for platform, archive in archives.items()]
+    if len(uploaded) == 1:
+        return registry.put_manifest(target, uploaded[0][0])
+    members = [
+        {
+            "mediaType": MANIFEST,
+            "size": len(manifest),
+            "digest": registry.put_manifest(replace(target, tag=None), manifest),
+            "platform": platform,
+        }
+        for manifest, platform in uploaded
+    ]
+    listing = {"schemaVersion": 2, "mediaType": LIST, "manifests": members}
+    return registry.put_manifest(target, json.dumps(listing, sort_keys=True).encode(), LIST)
+
+
+def _upload(archive: Path, wanted: str, target: Reference, registry: Registry) -> tuple[bytes, dict[str, str]]:
+    """Upload what an image consists of; its manifest, and the platform it is for."""
     with tarfile.open(archive) as tar:
         (image,) = json.loads(_member(tar, "manifest.json").read())
+        told = json.load(_member(tar, image["Config"]))
+        platform = {key: told[key] for key in ("architecture", "os", "variant") if told.get(key)}
+        made = f"{platform.get('os')}/{platform.get('architecture')}"
+        if made != "/".join(wanted.split("/")[:2]):
+            raise DbosError(
+                f"The image {target} was built for {made} and not for {wanted}: its base image is not for that, or the "
+                "tool can't build for it (docker needs buildx)."
+            )
         config = _put(registry, target, _member(tar, image["Config"]), _CONFIG)
         layers = [_put(registry, target, _member(tar, name), _LAYER) for name in image["Layers"]]
     manifest = {"schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": layers}
-    return registry.put_manifest(target, json.dumps(manifest, sort_keys=True).encode())
+    return json.dumps(manifest, sort_keys=True).encode(), platform
 
 
 def _member(tar: tarfile.TarFile, name: str) -> IO[bytes]:

@@ -25,7 +25,7 @@ def build_tag(build: dict[str, Any]) -> str:
         raise DbosError(f"The build context {context} of the image {build['name']} is no directory.")
     if not (context / build["containerfile"]).is_file():
         raise DbosError(f"There is no {build['containerfile']} in {context}, the build context of {build['name']}.")
-    options = {key: build.get(key) for key in ("containerfile", "prepare", "build_args", "platform")}
+    options = {key: build.get(key) for key in ("containerfile", "prepare", "build_args", "platforms")}
     total = hashlib.sha256(json.dumps(options, sort_keys=True).encode())
     # Ignore files often name it, but it makes the image.
     total.update((context / build["containerfile"]).read_bytes())

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -17,11 +18,17 @@ from ansible_collections.dbos.kubernetes.plugins.module_utils.image_reference im
 from ansible_collections.dbos.kubernetes.plugins.module_utils.progress import Progress
 from ansible_collections.dbos.kubernetes.plugins.module_utils.registry import Registry
 
+_PLATFORM = re.compile(r"[a-z0-9]+/[a-z0-9]+(/[a-z0-9]+)?")
+
 
 def ensure(
     builds: list[dict[str, Any]], references: list[str], registry: dict[str, Any], *, check: bool
 ) -> dict[str, Any]:
     """The digests of all images, by the names they were asked for; builds what the registry does not have."""
+    for build in builds:
+        for platform in build["platforms"]:
+            if not _PLATFORM.fullmatch(platform):
+                raise DbosError(f"{platform!r} of the image {build['name']} is no platform, such as linux/amd64.")
     if builds and not registry.get("host"):
         raise PlatformAbsent("There is no registry to push to yet: its host is not known.", digests={}, built=[])
     targets = {build["name"]: parse(f"{registry['host']}/{build['name']}:{build_tag(build)}") for build in builds}

@@ -12,6 +12,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
+from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.kubeconfig import why_absent
 from ansible_collections.dbos.kubernetes.plugins.module_utils.errors import (
     DbosError,
     PlatformAbsent,
@@ -29,10 +30,7 @@ def run(
     In check mode it is none where an earlier step of a real run makes what is missing: the result is C(not_yet) then.
     Without that only an absent platform is no failure: the step says so and reports that it would change.
     """
-    kubeconfig = module.params.get("kubeconfig")
-    if isinstance(kubeconfig, str) and "{" not in kubeconfig:
-        # The option may hold credentials, so Ansible masks it; a path is none, and messages must name it.
-        module.no_log_values.discard(kubeconfig)
+    module.no_log_values -= _no_secrets(module.params.get("kubeconfig"))
     try:
         result = function(module)
     except DbosError as error:
@@ -47,12 +45,31 @@ def run(
     module.exit_json(**result)
 
 
+def _no_secrets(kubeconfig: Any) -> set[str]:
+    """The option may hold credentials, so Ansible masks it; but messages must name a path, and a cluster."""
+    if isinstance(kubeconfig, dict):
+        clusters = kubeconfig.get("clusters") or []
+        names = {text for entry in clusters for text in (entry.get("name"), entry.get("cluster", {}).get("server"))}
+        return names | {why_absent(kubeconfig)} - {None}
+    return {kubeconfig} if isinstance(kubeconfig, str) and "{" not in kubeconfig else set()
+
+
 def application_spec() -> dict[str, dict[str, Any]]:
     """Options that name an application, documented in the fragment dbos.kubernetes.application."""
     return {
         "name": {"type": "str", "required": True},
         "namespace": {"type": "str", "required": True},
         "application_name": {"type": "str"},
+    }
+
+
+def registry_options() -> dict[str, dict[str, Any]]:
+    """The platform's registry, as all modules take it."""
+    return {
+        "host": {"type": "str"},
+        "ca_file": {"type": "path"},
+        "username": {"type": "str"},
+        "password": {"type": "str", "no_log": True},
     }
 
 

@@ -25,11 +25,12 @@ from ansible_collections.dbos.kubernetes.plugins.module_utils.errors import Dbos
 from ansible_collections.dbos.kubernetes.plugins.module_utils.image_reference import DOCKER_HUB, Reference
 
 MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
+LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
 # Lists first: the digest of a list lets every node pull what fits its architecture.
 _ACCEPT = ", ".join(
     (
         "application/vnd.oci.image.index.v1+json",
-        "application/vnd.docker.distribution.manifest.list.v2+json",
+        LIST,
         "application/vnd.oci.image.manifest.v1+json",
         MANIFEST,
     )
@@ -126,6 +127,11 @@ class Registry:
     def put_blob(self, repository: str, digest: str, content: IO[bytes], size: int) -> None:
         """Upload a layer or configuration, in one piece."""
         started = self._call("POST", f"/v2/{repository}/blobs/uploads/", {"Content-Length": "0"})
+        if started.status == 404:
+            raise DbosError(
+                f"The registry {self.host} has no repository {repository}, and makes none by itself: make it first (in "
+                "Amazon ECR, name it in ecr_repositories and run provision.yml)."
+            )
         self._expect(started, 202, f"write to {repository}")
         headers = {"Content-Type": "application/octet-stream", "Content-Length": str(size)}
         sent = self._call("PATCH", self._location(started), headers, content)
@@ -134,11 +140,34 @@ class Registry:
         place += ("&" if "?" in place else "?") + urllib.parse.urlencode({"digest": digest})
         self._expect(self._call("PUT", place, {"Content-Length": "0"}), 201, f"store a layer of {repository}")
 
-    def put_manifest(self, reference: Reference, manifest: bytes) -> str:
-        """Store a manifest under the reference's tag; returns its digest."""
-        path = f"/v2/{reference.repository}/manifests/{reference.tag}"
-        self._expect(self._call("PUT", path, {"Content-Type": MANIFEST}, manifest), 201, f"store {reference}")
-        return f"sha256:{hashlib.sha256(manifest).hexdigest()}"
+    def put_manifest(self, reference: Reference, manifest: bytes, kind: str = MANIFEST) -> str:
+        """Store a manifest under the reference's tag, or without one; returns the digest that the tag names.
+
+        Where tags can't be moved, that is what another run has stored under it meanwhile.
+        """
+        digest = f"sha256:{hashlib.sha256(manifest).hexdigest()}"
+        path = f"/v2/{reference.repository}/manifests/{reference.tag or digest}"
+        answer = self._call("PUT", path, {"Content-Type": kind}, manifest)
+        if answer.status == 201:
+            return digest
+        there = self.digest(reference) if reference.tag and answer.status in (400, 409) else None
+        if there is None:
+            raise self._unexpected(answer, f"store {reference}")
+        return there
+
+    def tag(self, image: Reference, tagged: Reference) -> None:
+        """Give an image, which is named by its digest, another tag."""
+        answer = self._call("GET", f"/v2/{image.repository}/manifests/{image.digest}", {"Accept": _ACCEPT})
+        self._expect(answer, 200, f"read {image}")
+        named = self.put_manifest(tagged, answer.body, answer.headers.get("Content-Type", MANIFEST))
+        if named != image.digest:
+            raise DbosError(f"In the registry {self.host}, {tagged} is another image already, {named}.")
+
+    def delete_tag(self, reference: Reference) -> None:
+        """Remove a tag, and not the image, which its other tags and lists still name."""
+        answer = self._call("DELETE", f"/v2/{reference.repository}/manifests/{reference.tag}")
+        if answer.status not in (200, 202, 404):
+            raise self._unexpected(answer, f"remove {reference}")
 
     def _location(self, answer: Answer) -> str:
         return urllib.parse.urljoin(self._base, answer.headers.get("Location", ""))
@@ -225,5 +254,8 @@ class Registry:
 
     def _expect(self, answer: Answer, status: int, what: str) -> None:
         if answer.status != status:
-            text = answer.body.decode(errors="replace").strip()
-            raise DbosError(f"The registry {self.host} answers {answer.status} to the request to {what}: {text[:500]}")
+            raise self._unexpected(answer, what)
+
+    def _unexpected(self, answer: Answer, what: str) -> DbosError:
+        text = answer.body.decode(errors="replace").strip()
+        return DbosError(f"The registry {self.host} answers {answer.status} to the request to {what}: {text[:500]}")

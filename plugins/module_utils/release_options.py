@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from ansible_collections.dbos.kubernetes.plugins.module_utils import workload
+from ansible_collections.dbos.kubernetes.plugins.module_utils.module import registry_options
 
 
 def options() -> dict[str, dict[str, Any]]:
@@ -47,6 +48,7 @@ def options() -> dict[str, dict[str, Any]]:
                 "ca_image": {"type": "str", "default": ""},
             },
         },
+        "registry": {"type": "dict", "default": {}, "options": registry_options()},
         "max_live_versions": {"type": "int", "default": 10},
         "timeout": {"type": "int", "default": 300},
     }

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ansible_collections.dbos.kubernetes.plugins.module_utils import (
@@ -19,6 +19,7 @@ from ansible_collections.dbos.kubernetes.plugins.module_utils import (
     lifecycle,
     naming,
     promoting,
+    release_tags,
     sdks,
     version_objects,
     workload,
@@ -40,7 +41,7 @@ REGISTRATION_SECONDS = 15.0
 class Request:
     """What the task asks for beside the version's documents; C(timeout) in seconds.
 
-    C(newer_schema) confirms writes to a schema that is newer than the tested ones.
+    C(newer_schema) confirms writes to a schema that is newer than the tested ones. C(registry) is the platform's.
     """
 
     kind: str
@@ -51,6 +52,7 @@ class Request:
     most_live: int
     sdk: str | None = None
     newer_schema: bool = False
+    registry: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
 class Releaser:
@@ -114,7 +116,13 @@ class Releaser:
             schema.check_writable(schema.level(self.database), self.request.newer_schema)
         for action in plan.actions:
             self.progress.say(f"{action.verb} {action.version}: {action.reason}")
+        # Before it is recorded: what a record names can be pulled as long as the record is there.
+        tagged, warnings = release_tags.keep(ledger.record(self.spec, 0), self.request.registry, check=check)
+        self.warnings += warnings
         applied = self._carry_out(plan, observed, wanted, check)
+        if tagged:
+            applied.changed = True
+            applied.after["tags of images"] = tagged
         return self._result(plan, applied, observed, reason)
 
     def _carry_out(

@@ -208,7 +208,8 @@ def _disruption_budget(spec: Spec) -> Object:
         "apiVersion": "policy/v1",
         "kind": "PodDisruptionBudget",
         "metadata": _metadata(spec, spec.name),
-        "spec": {"maxUnavailable": 1, "selector": selector},
+        # Else a version's only pod, while it is not ready, could not be evicted, and would hold up a node's upgrade.
+        "spec": {"maxUnavailable": 1, "unhealthyPodEvictionPolicy": "AlwaysAllow", "selector": selector},
     }
 
 

@@ -13,6 +13,7 @@ description:
   - Builds images with docker, podman or buildah (the first that works on the machine the module runs on), pushes them to a
     registry, and returns their digests. An image whose build context has not changed is not built again.
   - Resolves any other image's tag to its digest through the registry's HTTP API, which needs none of these tools.
+  - An image for several platforms is a list of images, by whose digest each node pulls what fits it.
   - Docker Hub, the GitHub container registry, Amazon ECR (user C(AWS) with a token as the password) and plain registries are understood.
 author:
   - dbos.kubernetes contributors (@dbos-kubernetes)
@@ -53,6 +54,7 @@ options:
           - Command, with its arguments, that is run in O(build[].context) before the build, without a shell.
           - What it writes into the directory named by the environment variable E(BUILD_CONTEXT) is the build's context then.
             It finds the programs beside this module's Python interpreter first.
+          - It runs once for each platform, which E(TARGETPLATFORM), E(TARGETOS) and E(TARGETARCH) tell it.
         type: list
         elements: str
         default: []
@@ -60,10 +62,18 @@ options:
         description: Build arguments. They stand in the process list and in the image's history, so never give secrets.
         type: dict
         default: {}
-      platform:
-        description: Operating system and architecture to build for.
-        type: str
-        default: linux/amd64
+      platforms:
+        description: Operating systems and architectures to build for; O(platforms) when not given.
+        type: list
+        elements: str
+  platforms:
+    description:
+      - Operating systems and architectures to build for, such as C(linux/amd64) and C(linux/arm64) (for AWS' Graviton).
+      - A Containerfile that runs programs of a foreign architecture needs an emulator (qemu). One that compiles in a stage of the building
+        machine's architecture (C(FROM --platform=$BUILDPLATFORM)) needs none.
+    type: list
+    elements: str
+    default: [linux/amd64]
   resolve:
     description: Images to resolve, by tag or digest, as a pod names them. A digest is returned as it is and not looked up.
     type: list
@@ -131,13 +141,14 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.dbos.kubernetes.plugins.module_utils.images import ensure
-from ansible_collections.dbos.kubernetes.plugins.module_utils.module import run
+from ansible_collections.dbos.kubernetes.plugins.module_utils.module import registry_options, run
 
 
 def images(module: AnsibleModule) -> dict[str, Any]:
     """Build and resolve what the task asks for."""
     params = module.params
-    return ensure(params["build"], params["resolve"], params["registry"], check=module.check_mode)
+    builds = [{**build, "platforms": build["platforms"] or params["platforms"]} for build in params["build"]]
+    return ensure(builds, params["resolve"], params["registry"], check=module.check_mode)
 
 
 def main() -> None:
@@ -148,20 +159,15 @@ def main() -> None:
         "containerfile": {"type": "str", "default": "Dockerfile"},
         "prepare": {"type": "list", "elements": "str", "default": []},
         "build_args": {"type": "dict", "default": {}},
-        "platform": {"type": "str", "default": "linux/amd64"},
-    }
-    registry = {
-        "host": {"type": "str"},
-        "ca_file": {"type": "path"},
-        "username": {"type": "str"},
-        "password": {"type": "str", "no_log": True},
+        "platforms": {"type": "list", "elements": "str"},
     }
     run(
         AnsibleModule(
             argument_spec={
                 "build": {"type": "list", "elements": "dict", "default": [], "options": build},
+                "platforms": {"type": "list", "elements": "str", "default": ["linux/amd64"]},
                 "resolve": {"type": "list", "elements": "str", "default": []},
-                "registry": {"type": "dict", "default": {}, "options": registry},
+                "registry": {"type": "dict", "default": {}, "options": registry_options()},
             },
             supports_check_mode=True,
         ),

@@ -175,6 +175,25 @@ options:
   application_name:
     description: The name the application gives itself in DBOS; E(DBOS_APPLICATION_NAME) is set to it. By default O(name).
     type: str
+  registry:
+    description:
+      - The platform's registry. Images of the version that are in it get a tag C(release-<version>-…), so that a lifecycle policy does not forget
+        them while the ledger records the version. What the registry refuses is a warning.
+    type: dict
+    default: {}
+    suboptions:
+      host:
+        description: Host, with port if there is one.
+        type: str
+      ca_file:
+        description: File with the CA that signed its certificate.
+        type: path
+      username:
+        description: User.
+        type: str
+      password:
+        description: Password.
+        type: str
   max_live_versions:
     description: How many versions may have a workload. One more is refused, naming what keeps each of the others.
     type: int
@@ -298,6 +317,7 @@ def release(module: AnsibleModule) -> dict[str, Any]:
             sdk=str(sdks.parse(params["sdk"])) if params["sdk"] else None,
             most_live=params["max_live_versions"],
             newer_schema=params["allow_newer_schema"],
+            registry=params["registry"],
         )
         session = stack.enter_context(module_database_if_any(module, module.warn))
         releaser = releasing.Releaser(client, session, spec, request, lease)

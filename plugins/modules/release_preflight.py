@@ -146,7 +146,12 @@ from ansible_collections.dbos.kubernetes.plugins.module_utils import release_fac
 from ansible_collections.dbos.kubernetes.plugins.module_utils.connection import argument_spec, module_database_if_any
 from ansible_collections.dbos.kubernetes.plugins.module_utils.errors import DbosError
 from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.client import Client
-from ansible_collections.dbos.kubernetes.plugins.module_utils.module import application_spec, check_library, run
+from ansible_collections.dbos.kubernetes.plugins.module_utils.module import (
+    application_spec,
+    check_library,
+    registry_options,
+    run,
+)
 from ansible_collections.dbos.kubernetes.plugins.module_utils.progress import Progress
 
 
@@ -196,12 +201,6 @@ def preflight(module: AnsibleModule) -> dict[str, Any]:
 def main() -> None:
     """Entry point."""
     migration = {"image": {"type": "str", "default": ""}, "expected_version": {"type": "int"}}
-    registry = {
-        "host": {"type": "str"},
-        "ca_file": {"type": "path"},
-        "username": {"type": "str"},
-        "password": {"type": "str", "no_log": True},
-    }
     run(
         AnsibleModule(
             argument_spec={
@@ -214,7 +213,7 @@ def main() -> None:
                 "pool_size": {"type": "int"},
                 "metrics_role": {"type": "str"},
                 "migration": {"type": "dict", "options": migration},
-                "registry": {"type": "dict", "default": {}, "options": registry},
+                "registry": {"type": "dict", "default": {}, "options": registry_options()},
                 "skip": {
                     "type": "list",
                     "elements": "str",

@@ -22,6 +22,15 @@ from process_kit import kill_in
 from psycopg2 import sql
 
 
+@pytest.fixture(scope="module")
+def aws() -> Iterator[Any]:
+    """An empty AWS account (aws_kit.Aws), which the tests of one file share; reset() empties it again."""
+    from aws_kit import serving  # a second of imports, which other files save
+
+    with serving() as account:
+        yield account
+
+
 @dataclass(frozen=True)
 class Platform:
     """Where the running local platform keeps what tests need of it."""

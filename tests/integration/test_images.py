@@ -154,7 +154,7 @@ def test_docker_and_podman_build_as_well(
 ) -> None:
     request.getfixturevalue(state)
     assert find_builder() == tool
-    defaults = {"containerfile": "Dockerfile", "platform": "linux/amd64"}
+    defaults = {"containerfile": "Dockerfile", "platforms": ["linux/amd64"]}
     made = ensure([{**defaults, **build}], [], registry, check=False)
     assert made["built"] == [build["name"]]
     pull(platform, made["digests"][build["name"]])

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError, ReadTimeoutError
+from botocore.parsers import ResponseParserError
 
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws import errors, tags, waiting
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.account import Account
@@ -24,6 +25,7 @@ def refused(code: str, message: str = "no", status: int = 400) -> AwsError:
         ("eks", "describe_cluster", "eks:DescribeCluster"),
         ("rds", "create_db_instance", "rds:CreateDBInstance"),
         ("rds", "create_db_subnet_group", "rds:CreateDBSubnetGroup"),
+        ("rds", "reset_db_parameter_group", "rds:ResetDBParameterGroup"),
         ("resourcegroupstaggingapi", "get_resources", "tag:GetResources"),
     ],
 )
@@ -61,6 +63,7 @@ def test_a_lost_answer_may_have_been_done() -> None:
     lost = errors.explain(ReadTimeoutError(endpoint_url="https://x"), "ec2:CreateVpc", "eu-west-1")
     assert lost.lost and lost.transient
     assert refused("Whatever", status=503).lost
+    assert errors.explain(ResponseParserError("<!doctype html>"), "ec2:CreateVpc", "eu-west-1").lost
     assert refused("ThrottlingException").transient and not refused("ThrottlingException").lost
 
 

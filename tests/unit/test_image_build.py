@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.dbos.kubernetes.plugins.module_utils import image_build
 from ansible_collections.dbos.kubernetes.plugins.module_utils.errors import DbosError
 from ansible_collections.dbos.kubernetes.plugins.module_utils.image_build import (
     build_and_push,
@@ -51,11 +52,32 @@ def test_a_failed_build_shows_its_last_lines(programs: Path, tmp_path: Path, pre
     for name in ("buildah", "failing"):
         install(programs, name, "for i in 1 2 3; do echo line $i; done; echo no such package >&2; exit 7")
     (tmp_path / "Dockerfile").write_text("FROM scratch\n")
-    build = {"name": "app", "context": str(tmp_path), "containerfile": "Dockerfile", "platform": "linux/amd64"}
+    build = {"name": "app", "context": str(tmp_path), "containerfile": "Dockerfile", "platforms": ["linux/amd64"]}
     with pytest.raises(DbosError, match=r"image app failed: '.*' ended with 7:\nline 1\nline 2\nline 3\nno such"):
         build_and_push(
             "buildah", build | {"prepare": prepare}, parse("127.0.0.1:1/app:1"), Registry("127.0.0.1:1"), Progress()
         )
+
+
+def test_each_platform_is_prepared_and_built_by_itself(
+    programs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = tmp_path / "log"
+    install(
+        programs, "prepare", f'echo prepare $TARGETOS $TARGETARCH $TARGETPLATFORM >>{log}; : >"$BUILD_CONTEXT/made"'
+    )
+    install(programs, "docker", f"echo $* >>{log}")
+    monkeypatch.setattr(image_build, "push", lambda archives, *_others: " ".join(archives))
+    context = tmp_path / "context"
+    context.mkdir()
+    (context / "Dockerfile").write_text("FROM scratch\n")
+    build = {"name": "app", "context": str(context), "containerfile": "Dockerfile", "prepare": ["prepare"]}
+    build |= {"platforms": ["linux/amd64", "linux/arm/v7"]}
+    digest = build_and_push("docker", build, parse("127.0.0.1:1/app:1"), Registry("127.0.0.1:1"), Progress())
+    assert digest == "linux/amd64 linux/arm/v7"
+    told = [line for line in log.read_text().splitlines() if line.startswith(("prepare", "build"))]
+    assert told[0::2] == ["prepare linux amd64 linux/amd64", "prepare linux arm linux/arm/v7"]
+    assert ["--platform linux/amd64" in told[1], "--platform linux/arm/v7" in told[3]] == [True, True]
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ def build(tmp_path: Path) -> dict[str, Any]:
     (tmp_path / "src").mkdir()
     (tmp_path / "src/main.go").write_text("package main\n")
     (tmp_path / "run.sh").write_text("#!/bin/sh\n")
-    return {"name": "app", "context": str(tmp_path), "containerfile": "Dockerfile", "platform": "linux/amd64"}
+    return {"name": "app", "context": str(tmp_path), "containerfile": "Dockerfile", "platforms": ["linux/amd64"]}
 
 
 CHANGES: dict[str, Callable[[Path, dict[str, Any]], object]] = {
@@ -38,7 +38,7 @@ CHANGES: dict[str, Callable[[Path, dict[str, Any]], object]] = {
     "containerfile": lambda folder, _build: (folder / "Dockerfile").write_text("FROM alpine\n"),
     "arguments": lambda _folder, build: build.update(build_args={"A": "1"}),
     "preparation": lambda _folder, build: build.update(prepare=["make"]),
-    "platform": lambda _folder, build: build.update(platform="linux/arm64"),
+    "platforms": lambda _folder, build: build.update(platforms=["linux/amd64", "linux/arm64"]),
 }
 
 

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.dbos.kubernetes.plugins.module_utils import graph
 from ansible_collections.dbos.kubernetes.plugins.module_utils.errors import DbosError
 from ansible_collections.dbos.kubernetes.plugins.module_utils.local_platform import (
     addons,
     certificates,
     checks,
     components,
-    graph,
     images,
     network,
     parts,

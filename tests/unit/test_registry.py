@@ -35,6 +35,8 @@ class Fake(ThreadingHTTPServer):
         self.token = "t"
         self.silent = False  # sends no Docker-Content-Digest
         self.busy = 0
+        self.immutable = False  # as in Amazon ECR
+        self.deletes = True
         self.store: dict[str, bytes] = {"/v2/team/app/manifests/1": INDEX}
         self.requests: list[tuple[str, str]] = []
 
@@ -79,7 +81,15 @@ class Handler(BaseHTTPRequestHandler):
                 return self.answer(404, b'{"errors":[{"code":"MANIFEST_UNKNOWN"}]}')
             digest = {} if fake.silent else {"Docker_Content_Digest": f"sha256:{hashlib.sha256(body).hexdigest()}"}
             return self.answer(200, body, **digest)
+        if self.command == "DELETE":
+            if not fake.deletes:
+                return self.answer(405, b'{"errors":[{"code":"UNSUPPORTED"}]}')
+            return self.answer(202 if fake.store.pop(self.path, None) else 404)
+        if self.command == "PUT" and "/manifests/" in self.path and fake.immutable and self.path in fake.store:
+            return self.answer(400, b'{"errors":[{"code":"TAG_INVALID"}]}')
         if self.command == "POST":
+            if self.path.startswith("/v2/none/"):
+                return self.answer(404, b'{"errors":[{"code":"NAME_UNKNOWN"}]}')
             return self.answer(202, Location="/v2/up?state=1")
         if self.command == "PATCH":
             fake.store["upload"] = content
@@ -88,7 +98,7 @@ class Handler(BaseHTTPRequestHandler):
         fake.store[f"/v2/team/app/blobs/{digest}" if digest else self.path] = fake.store.pop("upload", b"") or content
         return self.answer(201)
 
-    do_GET = do_HEAD = do_POST = do_PATCH = do_PUT = handle_any
+    do_GET = do_HEAD = do_POST = do_PATCH = do_PUT = do_DELETE = handle_any
 
 
 @pytest.fixture
@@ -182,15 +192,15 @@ def test_a_ca_file_that_is_none_is_named(tmp_path: Path) -> None:
         Registry("x.y", ca_file=str(tmp_path / "ca.crt"))
 
 
-@pytest.mark.parametrize("packed", [False, True])
-def test_pushes_what_the_tools_write(fake: Fake, tmp_path: Path, packed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    layer, config = b"a layer" * 1000, b'{"os": "linux"}'
+def archive(path: Path, architecture: str, layer: bytes) -> tuple[Path, bytes]:
+    """An image as docker saves it, in which a layer appears twice; its file and its configuration."""
+    config = json.dumps({"os": "linux", "architecture": architecture}).encode()
     files = {
-        "l.tar": gzip.compress(layer, mtime=0) if packed else layer,
+        "l.tar": layer,
         "c.json": config,
         "manifest.json": json.dumps([{"Config": "c.json", "Layers": ["l.tar", "again/layer.tar"]}]).encode(),
     }
-    with tarfile.open(tmp_path / "image.tar", "w") as tar:
+    with tarfile.open(path, "w") as tar:
         for name, content in files.items():
             member = tarfile.TarInfo(name)
             member.size = len(content)
@@ -198,8 +208,15 @@ def test_pushes_what_the_tools_write(fake: Fake, tmp_path: Path, packed: bool, m
         link = tarfile.TarInfo("again/layer.tar")
         link.type, link.linkname = tarfile.SYMTYPE, "../l.tar"
         tar.addfile(link)
+    return path, config
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_pushes_what_the_tools_write(fake: Fake, tmp_path: Path, packed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    layer = b"a layer" * 1000
+    path, config = archive(tmp_path / "image.tar", "amd64", gzip.compress(layer, mtime=0) if packed else layer)
     target = parse(f"{fake.host}/team/app:build-1")
-    digest = push(tmp_path / "image.tar", target, Registry(fake.host))
+    digest = push({"linux/amd64": path}, target, Registry(fake.host))
     stored = fake.store["/v2/team/app/manifests/build-1"]
     assert digest == f"sha256:{hashlib.sha256(stored).hexdigest()}"
     manifest = json.loads(stored)
@@ -211,7 +228,66 @@ def test_pushes_what_the_tools_write(fake: Fake, tmp_path: Path, packed: bool, m
     uploads = [path for command, path in fake.requests if command == "PATCH"]
     assert len(uploads) == 2, "a layer that is there is not uploaded again"
     monkeypatch.setattr(gzip.time, "time", lambda: 86400.0)
-    assert push(tmp_path / "image.tar", target, Registry(fake.host)) == digest, "the same at another time"
+    assert push({"linux/amd64": path}, target, Registry(fake.host)) == digest, "the same at another time"
+
+
+def test_images_for_several_platforms_become_a_list(fake: Fake, tmp_path: Path) -> None:
+    archives = {
+        f"linux/{name}": archive(tmp_path / name, name.split("/")[0], name.encode())[0] for name in ("amd64", "arm64")
+    }
+    target = parse(f"{fake.host}/team/app:build-1")
+    digest = push(archives, target, Registry(fake.host))
+    stored = fake.store["/v2/team/app/manifests/build-1"]
+    assert digest == f"sha256:{hashlib.sha256(stored).hexdigest()}"
+    members = json.loads(stored)["manifests"]
+    assert [member["platform"] for member in members] == [
+        {"os": "linux", "architecture": name} for name in ("amd64", "arm64")
+    ]
+    for member in members:
+        manifest = fake.store[f"/v2/team/app/manifests/{member['digest']}"]
+        assert len(manifest) == member["size"]
+        config = json.loads(fake.store[f"/v2/team/app/blobs/{json.loads(manifest)['config']['digest']}"])
+        assert config["architecture"] == member["platform"]["architecture"]
+    assert push(archives, target, Registry(fake.host)) == digest
+
+
+def test_an_image_for_another_platform_is_not_pushed(fake: Fake, tmp_path: Path) -> None:
+    path, _config = archive(tmp_path / "image.tar", "amd64", b"layer")
+    with pytest.raises(DbosError, match="was built for linux/amd64 and not for linux/arm64"):
+        push({"linux/arm64": path}, parse(f"{fake.host}/team/app:build-1"), Registry(fake.host))
+    assert not fake.requests
+
+
+def test_a_repository_that_is_not_there_is_named(fake: Fake, tmp_path: Path) -> None:
+    path, _config = archive(tmp_path / "image.tar", "amd64", b"layer")
+    with pytest.raises(DbosError, match="has no repository none/app, and makes none by itself"):
+        push({"linux/amd64": path}, parse(f"{fake.host}/none/app:build-1"), Registry(fake.host))
+
+
+def test_where_tags_cannot_be_moved_another_runs_build_is_taken(fake: Fake, tmp_path: Path) -> None:
+    path, _config = archive(tmp_path / "image.tar", "amd64", b"layer")
+    fake.immutable = True
+    assert push({"linux/amd64": path}, parse(f"{fake.host}/team/app:1"), Registry(fake.host)) == EXPECTED
+
+
+def test_an_image_gets_and_loses_a_tag(fake: Fake) -> None:
+    image = parse(f"{fake.host}/team/app@{EXPECTED}")
+    fake.store[f"/v2/team/app/manifests/{EXPECTED}"] = INDEX
+    fake.store["/v2/team/app/manifests/taken"] = b"{}"
+    fake.immutable = True
+    client, tagged = Registry(fake.host), parse(f"{fake.host}/team/app:release-1")
+    client.tag(image, tagged)
+    client.tag(image, tagged)
+    assert client.digest(tagged) == EXPECTED
+    with pytest.raises(DbosError, match="app:taken is another image already"):
+        client.tag(image, parse(f"{fake.host}/team/app:taken"))
+    client.delete_tag(tagged)
+    client.delete_tag(tagged)
+    assert client.digest(tagged) is None
+    assert client.digest(image) == EXPECTED
+    fake.deletes = False
+    with pytest.raises(DbosError, match=r"answers 405 to the request to remove .*:release-1"):
+        client.delete_tag(tagged)
 
 
 def test_tags_become_digests_and_digests_are_not_looked_up(fake: Fake) -> None:
@@ -226,7 +302,7 @@ def test_tags_become_digests_and_digests_are_not_looked_up(fake: Fake) -> None:
 
 def test_check_mode_builds_nothing_and_an_unbuilt_platform_is_absent(fake: Fake, tmp_path: Path) -> None:
     (tmp_path / "Dockerfile").write_text("FROM scratch\n")
-    build = {"name": "team/app", "context": str(tmp_path), "containerfile": "Dockerfile", "platform": "linux/amd64"}
+    build = {"name": "team/app", "context": str(tmp_path), "containerfile": "Dockerfile", "platforms": ["linux/amd64"]}
     result = images.ensure([build], [], {"host": fake.host}, check=True)
     assert (result["changed"], result["built"], result["digests"]) == (True, ["team/app"], {})
     assert {command for command, _path in fake.requests} == {"HEAD"}

@@ -10,6 +10,8 @@ retries throttling, server errors and lost connections with jittered backoff.
 
 from __future__ import annotations
 
+import os
+import re
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -44,6 +46,14 @@ def argument_spec() -> dict[str, dict[str, Any]]:
     }
 
 
+def _failures() -> tuple[type[Exception], ...]:
+    """What a call raises: a refusal, no answer, or one that is none of the service's, as from a proxy in between."""
+    import botocore.exceptions
+    import botocore.parsers
+
+    return botocore.exceptions.ClientError, botocore.exceptions.BotoCoreError, botocore.parsers.ResponseParserError
+
+
 class Account:
     """The clients of one account and region, made when they are first used; safe to share between threads."""
 
@@ -51,6 +61,7 @@ class Account:
         """C(params) as in argument_spec(); a given profile wins over keys."""
         import boto3
         import botocore.exceptions
+        import botocore.session
 
         keys: Json = {}
         if params.get("profile"):
@@ -62,7 +73,9 @@ class Account:
                 "aws_session_token": params.get("session_token") or None,
             }
         try:
-            self._session = boto3.session.Session(region_name=params.get("region") or None, **keys)
+            self._core = botocore.session.get_session()
+            region = params.get("region") or None
+            self._session = boto3.session.Session(botocore_session=self._core, region_name=region, **keys)
         except botocore.exceptions.BotoCoreError as error:
             raise errors.explain(error, "sts:GetCallerIdentity", str(params.get("region"))) from error
         self.region: str = self._session.region_name or ""
@@ -87,11 +100,9 @@ class Account:
 
         With C(once) a request whose fate is unknown is not sent again: see create().
         """
-        import botocore.exceptions
-
         try:
             answer: Json = getattr(self.client(service, once=once), operation)(**arguments)
-        except (botocore.exceptions.ClientError, botocore.exceptions.BotoCoreError) as error:
+        except _failures() as error:
             raise errors.explain(error, errors.permission(service, operation), self.region) from error
         return answer
 
@@ -106,12 +117,10 @@ class Account:
 
     def pages(self, service: str, operation: str, key: str, **arguments: Any) -> list[Any]:
         """The items under C(key) of all pages of a list; none when what holds them does not exist."""
-        import botocore.exceptions
-
         paginator = self.client(service).get_paginator(operation)
         try:
             return [item for page in paginator.paginate(**arguments) for item in page.get(key) or []]
-        except (botocore.exceptions.ClientError, botocore.exceptions.BotoCoreError) as error:
+        except _failures() as error:
             explained = errors.explain(error, errors.permission(service, operation), self.region)
             if explained.absent:
                 return []
@@ -146,6 +155,34 @@ class Account:
         """Who the credentials belong to: Account, Arn and UserId."""
         return self.call("sts", "get_caller_identity")
 
+    @property
+    def credentials(self) -> Any:
+        """The keys to sign with, as they are now: temporary ones are renewed before they end."""
+        import botocore.exceptions
+
+        try:
+            found = self._core.get_credentials()
+            if found is None:
+                raise botocore.exceptions.NoCredentialsError
+            return found.get_frozen_credentials()
+        except botocore.exceptions.BotoCoreError as error:
+            raise errors.explain(error, "sts:GetCallerIdentity", self.region) from error
+
     def endpoint(self, service: str) -> str:
         """The URL that a service's calls go to."""
         return str(self.client(service).meta.endpoint_url)
+
+    def regional_endpoint(self, service: str) -> str:
+        """The same, without making a client (50 ms for STS) where nothing but the region decides it."""
+        variables = ("AWS_ENDPOINT_URL", f"AWS_ENDPOINT_URL_{service.upper()}")
+        configured = (
+            any(os.environ.get(name) for name in variables)
+            or not {"endpoint_url", "services"}.isdisjoint(self._core.get_scoped_config())
+            or self._core.get_config_variable("use_fips_endpoint")
+            or self._core.get_config_variable("use_dualstack_endpoint")
+        )
+        if not configured:
+            for partition in self._core.get_component("data_loader").load_data("partitions")["partitions"]:
+                if re.match(partition["regionRegex"], self.region):
+                    return f"https://{service}.{self.region}.{partition['outputs']['dnsSuffix']}"
+        return self.endpoint(service)

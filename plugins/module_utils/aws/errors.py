@@ -56,13 +56,14 @@ class AwsError(DbosError):
 def permission(service: str, operation: str) -> str:
     """The IAM action of a call: ("eks", "describe_cluster") → eks:DescribeCluster."""
     words = "".join(part.capitalize() for part in operation.split("_"))
-    words = re.sub(r"^(Create|Describe|Modify|Delete|Restore|Start|Stop|Reboot)Db", r"\1DB", words)
+    words = re.sub(r"^(Create|Describe|Modify|Delete|Restore|Reset|Start|Stop|Reboot)Db", r"\1DB", words)
     return f"{_PREFIX.get(service, service)}:{words}"
 
 
 def explain(error: Exception, action: str, region: str) -> AwsError:
     """The AwsError for an exception of botocore, which C(action) in C(region) has raised."""
     import botocore.exceptions as known
+    from botocore.parsers import ResponseParserError
 
     if isinstance(error, known.ClientError):
         return _refused(error.response, action, region)
@@ -83,6 +84,9 @@ def explain(error: Exception, action: str, region: str) -> AwsError:
         )
     if isinstance(error, known.HTTPClientError):
         return AwsError(f"The connection to AWS broke at {action}: {error}", transient=True, lost=True)
+    if isinstance(error, ResponseParserError):
+        text = " ".join(str(error).split())
+        return AwsError(f"The answer to {action} is none of AWS': {text[:300]}", transient=True, lost=True)
     return AwsError(f"{action} could not be sent to AWS: {error}")
 
 

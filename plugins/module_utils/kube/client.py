@@ -11,8 +11,12 @@ requests go through its connection pool. Typed calls and discovery are left out 
 
 from __future__ import annotations
 
+import functools
 import json
+import multiprocessing.util
 import os
+import shutil
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -20,6 +24,7 @@ from urllib.parse import quote, urlencode
 
 from ansible.module_utils.basic import env_fallback
 
+from ansible_collections.dbos.kubernetes.plugins.module_utils.aws import kubeconfig as eks
 from ansible_collections.dbos.kubernetes.plugins.module_utils.errors import (
     DbosError,
     PlatformAbsent,
@@ -74,9 +79,13 @@ def argument_spec() -> dict[str, dict[str, Any]]:
 class Client:
     """One connection pool to one API server; safe to share between threads."""
 
-    def __init__(self, configuration: Any) -> None:
+    def __init__(self, configuration: Any, bearer: eks.Bearer | None = None) -> None:
+        """With C(bearer) the token is renewed while the client is used."""
         from kubernetes.client.rest import RESTClientObject
 
+        if bearer:
+            configuration.refresh_api_key_hook = bearer
+        self._bearer = bearer
         configuration.connection_pool_maxsize = 16
         self.configuration = configuration
         self.pool = RESTClientObject(configuration).pool_manager
@@ -85,7 +94,7 @@ class Client:
 
     @classmethod
     def from_params(cls, params: Mapping[str, Any]) -> Client:
-        """A client from the module's connection options; raises PlatformAbsent when there is no kubeconfig file."""
+        """A client from the module's connection options; raises PlatformAbsent when there is no cluster yet."""
         import kubernetes.config
         from kubernetes.client import Configuration
 
@@ -94,14 +103,19 @@ class Client:
         # Not Configuration(): that would copy a default somebody else may have set.
         configuration = type.__call__(Configuration)
         kubeconfig = params.get("kubeconfig")
+        bearer = None
         try:
             if isinstance(kubeconfig, dict):
+                if reason := eks.why_absent(kubeconfig):
+                    raise PlatformAbsent(f"There is no Kubernetes platform yet: {reason}")
                 loader.load_kube_config_from_dict(
                     kubeconfig,
                     params.get("context"),
                     configuration,
                     persist_config=False,
+                    temp_file_path=_inline_files(),
                 )
+                bearer = eks.Bearer.of(kubeconfig)
             elif kubeconfig or not params.get("host"):
                 path = os.path.expanduser(str(kubeconfig or os.environ.get("KUBECONFIG") or "~/.kube/config"))
                 if not any(os.path.exists(part) for part in path.split(os.pathsep)):
@@ -125,7 +139,8 @@ class Client:
                 setattr(configuration, attribute, params[option])
         if params.get("api_key"):
             configuration.api_key = {"authorization": f"Bearer {params['api_key']}"}
-        return cls(configuration)
+            bearer = None
+        return cls(configuration, bearer)
 
     def _headers(self) -> dict[str, str]:
         # Read at each request: exec and token files are renewed while a module runs.
@@ -152,6 +167,7 @@ class Client:
             APPLY,
             MERGE,
         )
+        renewed = False
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 response = self.pool.request(
@@ -173,6 +189,13 @@ class Client:
                 continue
             if response.status == 429 and attempt < ATTEMPTS:
                 time.sleep(min(float(response.headers.get("Retry-After", "1")), 10.0))
+                continue
+            if response.status == 401 and self._bearer and attempt < ATTEMPTS:
+                response.drain_conn()
+                if renewed:
+                    raise KubeError(self._bearer.refused(), status=401, reason="Unauthorized")
+                self._bearer.renew()
+                renewed = True
                 continue
             return response
         raise AssertionError("unreachable")
@@ -403,6 +426,17 @@ class Client:
     def _object_path(self, obj: Object) -> str:
         metadata = obj["metadata"]
         return self.path(obj["apiVersion"], obj["kind"], metadata["name"], metadata.get("namespace"))
+
+
+@functools.cache
+def _inline_files() -> str:
+    """Where the library writes what a kubeconfig holds inline, such as the CA; it goes with this process.
+
+    By itself the library leaves it to atexit, which Ansible's workers don't run before Python 3.13.
+    """
+    path = tempfile.mkdtemp(prefix="dbos-kubernetes-")
+    multiprocessing.util.Finalize(None, shutil.rmtree, (path, True), exitpriority=0)
+    return path
 
 
 def lines(response: Any) -> Iterator[bytes]:

@@ -14,6 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.dbos.kubernetes.plugins.module_utils import graph
 from ansible_collections.dbos.kubernetes.plugins.module_utils.errors import DbosError
 from ansible_collections.dbos.kubernetes.plugins.module_utils.local_platform import (
     addons,
@@ -23,7 +24,6 @@ from ansible_collections.dbos.kubernetes.plugins.module_utils.local_platform imp
     components,
     configuration,
     debian,
-    graph,
     network,
     parts,
     postgresql,

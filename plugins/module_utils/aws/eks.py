@@ -1,0 +1,97 @@
+# Copyright (c) 2026 dbos.kubernetes contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the EKS modules share: whose a thing is, updates that are waited for, and roles that AWS does not know yet."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+from ansible_collections.dbos.kubernetes.plugins.module_utils.aws import account as connection
+from ansible_collections.dbos.kubernetes.plugins.module_utils.aws import states, tags
+from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.account import Account
+from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.changes import UNMADE, Change
+from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.errors import AwsError
+from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.waiting import wait_for
+from ansible_collections.dbos.kubernetes.plugins.module_utils.errors import DbosError
+
+UNKNOWN_ROLE = 45.0  # seconds within which a new role is known to all of AWS
+_ROLE = re.compile(r"\brole\b|principal|instance profile", re.IGNORECASE)
+_UNKNOWN = re.compile(r"assum|not authorized|trust|not exist|not found|invalid|permission", re.IGNORECASE)
+Answer = TypeVar("Answer")
+Given = TypeVar("Given")
+
+
+def argument_spec() -> dict[str, dict[str, Any]]:
+    """Options of every EKS module, documented in the fragments dbos.kubernetes.aws and dbos.kubernetes.aws.platform."""
+    return {
+        **connection.argument_spec(),
+        "platform": {"type": "str", "required": True},
+        "tags": {"type": "dict", "default": {}},
+        "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    }
+
+
+def partition(account: Account) -> str:
+    """The first part of ARNs: aws, aws-cn, aws-us-gov."""
+    return str(account.client("eks").meta.partition)
+
+
+def role_arn(given: str, known: Mapping[str, str]) -> str:
+    """A role's ARN, given as it is or by a name of C(known)."""
+    arn = known.get(given, given)
+    if not arn.startswith("arn:") and arn != UNMADE:
+        names = f" or one of {', '.join(known)}" if known else ""
+        raise DbosError(f"'{given}' is no role for pods: give an ARN{names}.")
+    return arn
+
+
+def parallel(function: Callable[[Given], Answer], items: Iterable[Given]) -> list[Answer]:
+    """The answers in order; calls wait for AWS side by side."""
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        return list(pool.map(function, items))
+
+
+def check_owned(thing: str, have: Mapping[str, str], platform: str) -> None:
+    """Refuse to touch what carries our name but not our tag."""
+    if not tags.owned(have, platform):
+        raise DbosError(
+            f"The {thing} exists already and is not of platform {platform}: it lacks the tag "
+            f"{tags.PLATFORM}={platform}. Choose another platform_name, or set that tag to hand it over."
+        )
+
+
+def with_new_role(call: Callable[[], Answer]) -> Answer:
+    """Call EKS with a role that may have been made seconds ago: EKS refuses it until IAM has told all of AWS."""
+    give_up = time.monotonic() + UNKNOWN_ROLE
+    while True:
+        try:
+            return call()
+        except AwsError as error:
+            unknown = error.code.startswith("Invalid") and _ROLE.search(error.msg) and _UNKNOWN.search(error.msg)
+            if not unknown or time.monotonic() > give_up:
+                raise
+        time.sleep(2.0)
+
+
+def apply(account: Account, cluster: str, change: Change, timeout: float, **of: str) -> None:
+    """Send a change to EKS; where that starts an update, wait until it is done.
+
+    C(of) names what is updated when it is not the cluster itself: C(nodegroupName) or C(addonName).
+    """
+    answer = with_new_role(lambda: account.call("eks", change.operation, **change.arguments))
+    update = answer.get("update")
+    if update is None:
+        return
+    name = next(iter(of.values()), cluster)
+    wait_for({f"the update ({change}) of {name}": states.update(account, cluster, update["id"], **of)}, timeout)
+    # What was updated is free for its next update a moment later. An add-on may have no nodes to run on.
+    if "nodegroupName" in of:
+        wait_for({f"node group {name}": states.nodegroup(account, cluster, name)}, timeout)
+    elif not of:
+        wait_for({f"cluster {name}": states.cluster(account, name)}, timeout)
