@@ -27,7 +27,9 @@ from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.account import
 # AWS' usual minutes, as seconds: 60 times faster.
 DELAYS = {"cluster.create": 9.0, "nodegroup.create": 3.0, "db_instance.create": 6.0}
 CRITICAL = DELAYS["cluster.create"] + DELAYS["nodegroup.create"]
-NO_CLUSTER = {"addons_sealed_secrets_managed": False, "addons_keda_managed": False}
+# What is measured is AWS: no cluster and no registry is behind the endpoints.
+NO_CLUSTER = {"addons_sealed_secrets_managed": False, "addons_keda_managed": False, "images_build": []}
+NO_CLUSTER |= {"release_image": "", "migration_image": "", "eks_endpoint_check": False}
 UPSTREAM = {
     "eks_cluster": ("community.aws.eks_cluster", ("name", "version", "role_arn", "subnets", "security_groups")),
 }
