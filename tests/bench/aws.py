@@ -27,12 +27,10 @@ from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.account import
 # AWS' usual minutes, as seconds: 60 times faster.
 DELAYS = {"cluster.create": 9.0, "nodegroup.create": 3.0, "db_instance.create": 6.0}
 CRITICAL = DELAYS["cluster.create"] + DELAYS["nodegroup.create"]
+CA = "file:///var/lib/dbos-kubernetes/pki/ca.crt"  # some CA, for what is no endpoint of AWS
 # What is measured is AWS: no cluster and no registry is behind the endpoints.
 NO_CLUSTER = {"addons_sealed_secrets_managed": False, "addons_keda_managed": False, "images_build": []}
-NO_CLUSTER |= {"release_image": "", "migration_image": "", "eks_endpoint_check": False}
-UPSTREAM = {
-    "eks_cluster": ("community.aws.eks_cluster", ("name", "version", "role_arn", "subnets", "security_groups")),
-}
+NO_CLUSTER |= {"release_image": "", "migration_image": "", "eks_endpoint_check": False, "rds_ca_url": CA}
 
 
 def environment(aws: Aws) -> dict[str, str]:
@@ -102,7 +100,7 @@ def measure_token(aws: Aws) -> None:
         uv = subprocess.run(
             [ROOT / "tools/bootstrap", "--uv"], capture_output=True, text=True, check=True
         ).stdout.strip()
-        subprocess.run([uv, "venv", "--quiet", folder], check=True)
+        subprocess.run([uv, "venv", "--quiet", "--python", sys.executable, folder], check=True)
         subprocess.run([uv, "pip", "install", "--quiet", "--python", f"{folder}/bin/python", "awscli"], check=True)
         command = [f"{folder}/bin/aws", "eks", "get-token", "--cluster-name", "production", "--region", REGION]
         theirs = []
