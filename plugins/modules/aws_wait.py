@@ -94,7 +94,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.dbos.kubernetes.plugins.module_utils.aws import states
+from ansible_collections.dbos.kubernetes.plugins.module_utils.aws import rds_states, states
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.account import Account, argument_spec
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.waiting import wait_for
 from ansible_collections.dbos.kubernetes.plugins.module_utils.module import check_library, run
@@ -114,7 +114,7 @@ def aws_wait(module: AnsibleModule) -> dict[str, Any]:
     for one in params["addons"]:
         targets[f"add-on {one['addon_name']}"] = states.addon(account, one["cluster_name"], one["addon_name"])
     for name in params["db_instances"]:
-        targets[f"database {name}"] = states.db_instance(account, name)
+        targets[f"database {name}"] = rds_states.look(account, name)
     started = time.monotonic()
     if targets and not module.check_mode:
         wait_for(targets, params["wait_timeout"])

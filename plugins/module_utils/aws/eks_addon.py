@@ -197,7 +197,7 @@ def ensure(
 
 
 def _listed(account: Account, kubernetes: str, names: set[str]) -> list[Json]:
-    """What EKS offers of these: one call for AWS' own and those of the community, without the marketplace's hundreds."""
+    """What EKS offers of these: AWS' and the community's with one call, without the marketplace's hundreds."""
     fitting: Json = {"kubernetesVersion": kubernetes}
     found = account.pages("eks", "describe_addon_versions", "addons", owners=["aws", "community"], **fitting)
     for name in names - {addon["addonName"] for addon in found}:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""How far things are that AWS makes slowly, with AWS' own reason where they have failed."""
+"""How far things are that EKS makes slowly, with AWS' own reason where they have failed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.account import Account, Json
-from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.errors import AwsError
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.waiting import State
 
 Look = Callable[[], State]
@@ -20,19 +19,6 @@ BUSY = {"CREATING", "UPDATING", "PENDING"}  # it takes no update meanwhile
 # An add-on of ordinary pods is short of replicas while the first nodes start, and a while after.
 SHORT_OF_PODS = "InsufficientNumberOfReplicas"
 SETTLE = 900.0  # seconds
-DATABASE_FAILED = {
-    "failed",
-    "inaccessible-encryption-credentials",
-    "incompatible-create",
-    "incompatible-credentials",
-    "incompatible-network",
-    "incompatible-option-group",
-    "incompatible-parameters",
-    "incompatible-restore",
-    "insufficient-capacity",
-    "restore-error",
-    "storage-full",
-}
 GONE = State("gone", True)
 
 
@@ -116,27 +102,3 @@ def update(account: Account, cluster_name: str, update_id: str, **of: str) -> Lo
         )
 
     return look
-
-
-def db_instance(account: Account, identifier: str) -> Look:
-    """A database instance of RDS."""
-
-    def look() -> State:
-        found = account.find("rds", "describe_db_instances", DBInstanceIdentifier=identifier)
-        if found is None:
-            return State("gone", False, "it does not exist, or somebody has deleted it")
-        status = str(found["DBInstances"][0]["DBInstanceStatus"])
-        return State(status, status == "available", _events(account, identifier) if status in DATABASE_FAILED else "")
-
-    return look
-
-
-def _events(account: Account, identifier: str) -> str:
-    """What RDS has noted of the last hour: a status alone does not tell why."""
-    try:
-        found = account.call(
-            "rds", "describe_events", SourceIdentifier=identifier, SourceType="db-instance", Duration=60
-        )["Events"]
-    except AwsError:
-        found = []  # the status is worth more than why its reason can't be read
-    return "; ".join(event["Message"] for event in found[-3:]) or "RDS gives no reason in its events of the last hour"
