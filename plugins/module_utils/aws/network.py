@@ -154,7 +154,7 @@ def _refuse_foreign(account: Account, platform: str, missing: Sequence[Thing], s
 
 def _foreign(title: str, identity: str, platform: str) -> str:
     return (
-        f"There is a {title} already ({identity}), without the tag {tags.PLATFORM}={platform}: it is not the "
+        f"There is already a {title} ({identity}), without the tag {tags.PLATFORM}={platform}: it is not the "
         "platform's. Take another platform_name, or rename or delete it."
     )
 
