@@ -30,7 +30,9 @@ _DEPLOYMENT = (
 
 _AWS = (
     "aws_network",
+    "aws_teardown",
     "aws_wait",
+    "ecr_mirror",
     "ecr_repositories",
     "eks_access_entry",
     "eks_addon",
