@@ -136,7 +136,7 @@ def inventory(aws: Aws) -> Counter[tuple[str, str]]:
     count("role", iam.list_roles()["Roles"], lambda item: item["RoleName"])
     kms = aws.client("kms")
     keys = [kms.describe_key(KeyId=key["KeyId"])["KeyMetadata"] for key in kms.list_keys()["Keys"]]
-    own = [key for key in keys if key["KeyManager"] == "CUSTOMER" and key["KeyState"] == "Enabled"]
+    own = [key for key in keys if key["Description"] != "Default key" and key["KeyState"] == "Enabled"]
     count("key", own, lambda item: item["Description"])
     aliases = [item["AliasName"] for item in kms.list_aliases()["Aliases"]]
     count("alias", [alias for alias in aliases if not alias.startswith("alias/aws/")], str)

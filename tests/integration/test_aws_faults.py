@@ -52,22 +52,19 @@ def test_a_disturbed_run_makes_what_an_undisturbed_one_does(
     aws: Aws, provisioning: Provisioning, whole: Counter[tuple[str, str]], empty: Counter[tuple[str, str]]
 ) -> None:
     """Throttling, server errors, lost requests and answers, timeouts, and an AWS that sees late what it has made."""
-    disturbed = [
-        {"kind": "throttle", "probability": 0.05, "seed": 1},
-        {"kind": "500", "probability": 0.03, "seed": 2},
-        {"kind": "503", "probability": 0.03, "seed": 3},
-        {"kind": "drop-before", "probability": 0.03, "seed": 4},
-        {"kind": "drop-after", "probability": 0.03, "seed": 5},
-        {"kind": "timeout", "probability": 0.01, "seconds": 0.5, "seed": 6},
-        {"kind": "not-yet", "seconds": 1.0},
-    ]
-    aws.faults(*disturbed)
+    aws.faults(
+        {"kind": "throttle", "probability": 0.03, "seed": 1},
+        {"kind": "500", "probability": 0.02, "seed": 2},
+        {"kind": "503", "probability": 0.02, "seed": 3},
+        {"kind": "drop-before", "probability": 0.02, "seed": 4},
+        {"kind": "drop-after", "probability": 0.02, "seed": 5},
+        {"kind": "timeout", "probability": 0.01, "seconds": 0.2, "seed": 6},
+        {"kind": "not-yet", "seconds": 0.5},
+    )
     provisioning.run("provision")
     assert inventory(aws) - empty == whole
-    assert sum(rule.met for rule in aws.server.application.rules) > 20
-    aws.faults(*disturbed)
-    assert provisioning.run("provision").changed == 0
     provisioning.run("teardown")
+    assert all(rule.met for rule in aws.server.application.rules)
     aws.faults()
     assert inventory(aws) == empty
 
