@@ -17,8 +17,9 @@ from ansible_collections.dbos.kubernetes.plugins.module_utils.image_reference im
 Object = dict[str, Any]
 Identity = tuple[str, str, str, str]  # apiVersion, kind, namespace, name
 
+DEFINITION = "CustomResourceDefinition"
 # Deleting one of these would take its users' objects along.
-_NEVER_PRUNED = ("Namespace", "CustomResourceDefinition")
+_NEVER_PRUNED = ("Namespace", DEFINITION)
 _WORKLOADS = ("CronJob", "DaemonSet", "Deployment", "Job", "Pod", "ReplicaSet", "StatefulSet")
 _HOOK = "helm.sh/hook"
 
@@ -106,22 +107,30 @@ def record(name: str, namespace: str, documents: Sequence[Object]) -> Object:
     }
 
 
-def dropped(previous: Object | None, documents: Sequence[Object]) -> list[Object]:
-    """What the record holds and the documents don't, as objects to delete."""
-    if previous is None:
-        return []
+def recorded(note: Object | None) -> list[Object]:
+    """All that the record holds, as objects to delete."""
     try:
-        known = [tuple(entry) for entry in json.loads(previous["data"]["objects"])]
+        known = json.loads(note["data"]["objects"]) if note else []
+        return [
+            {
+                "apiVersion": version,
+                "kind": kind,
+                "metadata": {"name": name, **({"namespace": namespace} if namespace else {})},
+            }
+            for version, kind, namespace, name in known
+        ]
     except (KeyError, TypeError, ValueError):
         return []
+
+
+def dropped(previous: Object | None, documents: Sequence[Object]) -> list[Object]:
+    """What the record holds and the documents don't, as objects to delete."""
     # A kind may move to a newer API version without being another object.
-    current = {(kind, namespace, name) for _version, kind, namespace, name in map(identity, documents)}
-    return [
-        {
-            "apiVersion": version,
-            "kind": kind,
-            "metadata": {"name": name, **({"namespace": namespace} if namespace else {})},
-        }
-        for version, kind, namespace, name in known
-        if (kind, namespace, name) not in current and kind not in _NEVER_PRUNED
-    ]
+    current = {identity(one)[1:] for one in documents}
+    return [one for one in recorded(previous) if identity(one)[1:] not in current and one["kind"] not in _NEVER_PRUNED]
+
+
+def by_removal(objects: Sequence[Object]) -> list[Object]:
+    """In the order in which they can go: what answers for the API server first, or it would wait for what is gone."""
+    first = ("APIService", "ValidatingWebhookConfiguration", "MutatingWebhookConfiguration", DEFINITION)
+    return sorted(objects, key=lambda one: first.index(one["kind"]) if one["kind"] in first else len(first))
