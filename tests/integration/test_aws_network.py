@@ -219,7 +219,7 @@ def test_zones_and_ranges_can_be_given(aws: Aws, network: Network) -> None:
 
 
 def test_without_waiting_it_goes_on_later(aws: Aws, network: Network) -> None:
-    aws.delays(nat_gateway__create=0.6)
+    aws.delays(nat_gateway__create=4)
     made = network(wait=False)
     assert made["pending"] == ["NAT gateway shop-eu-west-1a"] and routes(aws, made, "private") == [""] * 3
     assert set(routes(aws, made, "public")) == {made["resources"]["internet gateway shop"]["id"]}
@@ -290,17 +290,17 @@ def test_what_others_have_is_neither_taken_nor_deleted(aws: Aws, network: Networ
 
     theirs = ec2.create_vpc(CidrBlock="10.0.0.0/16", TagSpecifications=named("vpc", "shop"))["Vpc"]["VpcId"]
     told = network(failing=True)["msg"]
-    assert f"There is already a VPC shop ({theirs}), without the tag dbos.kubernetes/platform=shop" in told
+    assert f"VPC shop is taken: {theirs} has it, without the tag dbos.kubernetes/platform=shop" in told
     ec2.delete_vpc(VpcId=theirs)
     address = ec2.allocate_address(Domain="vpc", TagSpecifications=named("elastic-ip", "shop-eu-west-1a"))[
         "AllocationId"
     ]
-    assert f"shop-eu-west-1a ({address})" in network(failing=True)["msg"]
+    assert f"elastic IP shop-eu-west-1a is taken: {address}" in network(failing=True)["msg"]
     assert count(aws) == NOTHING
     ec2.release_address(AllocationId=address)
     made = network(zone_count=2)
     group = ec2.create_security_group(GroupName="shop-endpoints", Description="x", VpcId=made["vpc_id"])["GroupId"]
-    assert f"security group shop-endpoints ({group})" in network(failing=True, zone_count=2, nat="none")["msg"]
+    assert f"security group shop-endpoints is taken: {group}" in network(failing=True, zone_count=2, nat="none")["msg"]
     ec2.delete_security_group(GroupId=group)
     subnet = ec2.create_subnet(VpcId=made["vpc_id"], CidrBlock="10.0.64.0/20")["Subnet"]["SubnetId"]
     table = made["resources"]["route table shop-private-eu-west-1a"]["id"]
