@@ -72,7 +72,8 @@ class Listener(threading.Thread):
                 return
 
     def answer(self, connection: socket.socket) -> None:
-        connection.recv(1)
+        while connection.recv(4096):
+            pass
 
 
 class Tls(Listener):
