@@ -259,7 +259,7 @@ def main() -> None:
         "desired_size": {"type": "int"},
     }
     taint = {
-        "key": {"type": "str", "required": True},
+        "key": {"type": "str", "required": True, "no_log": False},  # a label, no key
         "value": {"type": "str", "default": ""},
         "effect": {"type": "str", "required": True, "choices": ["NO_SCHEDULE", "NO_EXECUTE", "PREFER_NO_SCHEDULE"]},
     }
