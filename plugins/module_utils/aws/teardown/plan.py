@@ -102,12 +102,12 @@ def plan(inventory: Iterable[Resource], options: Options, stuck: Mapping[Key, st
             return KEEP, kept[one.key]
         if one.key in left:
             return LEAVE, left[one.key]
-        if one.kind not in kinds.AFTER:
-            return LEAVE, f"{one.why}, but this collection makes no such thing: delete it by hand, or remove its tag"
         parent = there.get(one.goes_with) if one.goes_with else None
         if parent and decide(parent).action in (DELETE, ALONG, LEAVE):
             action = LEAVE if decide(parent).action == LEAVE else ALONG
             return action, f"with {parent.kind} {parent.name or parent.id}"
+        if one.kind not in kinds.AFTER:
+            return LEAVE, f"{one.why}, but this collection makes no such thing: delete it by hand, or remove its tag"
         return DELETE, _how(one, options)
 
     ordered = sorted(there.values(), key=lambda one: (ORDER.get(one.kind, len(ORDER)), one.kind, one.id))
