@@ -102,6 +102,23 @@ options:
     description: Whether the database server is about to go, and the database with it.
     type: bool
     default: false
+  registry:
+    description: The platform's registry, which may forget the images of the application's versions then. What it refuses is a warning.
+    type: dict
+    default: {}
+    suboptions:
+      host:
+        description: Host, with port if there is one.
+        type: str
+      ca_file:
+        description: File with the CA that signed its certificate.
+        type: path
+      username:
+        description: User.
+        type: str
+      password:
+        description: Password.
+        type: str
   timeout:
     description: Seconds that each object may take to be gone, such as a load balancer or a volume.
     type: int
@@ -228,6 +245,7 @@ def request(params: dict[str, Any]) -> tearing_down.Request:
         drain_deadline=params["drain_deadline"],
         timeout=params["timeout"],
         allow_newer_schema=params["allow_newer_schema"],
+        registry=params["registry"],
     )
 
 
@@ -239,6 +257,12 @@ def main() -> None:
         "role": {"type": "str", "required": True},
         "logins": {"type": "list", "elements": "str", "default": []},
         "metrics": {"type": "list", "elements": "str", "default": []},
+    }
+    registry = {
+        "host": {"type": "str"},
+        "ca_file": {"type": "path"},
+        "username": {"type": "str"},
+        "password": {"type": "str", "no_log": True},
     }
     run(
         AnsibleModule(
@@ -255,6 +279,7 @@ def main() -> None:
                 "database": {"type": "dict", "required": True, "options": database},
                 "drop": {"type": "bool", "default": False},
                 "server_goes": {"type": "bool", "default": False},
+                "registry": {"type": "dict", "options": registry, "default": {}},
                 "timeout": {"type": "int", "default": 300},
             },
             supports_check_mode=True,
