@@ -249,7 +249,7 @@ def main() -> None:
             "choices": logic.LOG_TYPES,
             "default": ["api", "audit", "authenticator"],
         },
-        "key_arn": {"type": "str"},
+        "key_arn": {"type": "str", "no_log": False},  # a name, no key
         "support_type": {"type": "str", "choices": ["STANDARD", "EXTENDED"], "default": "STANDARD"},
         "support_warning_days": {"type": "int", "default": 60},
         "deletion_protection": {"type": "bool", "default": True},

@@ -184,7 +184,7 @@ nodegroups:
       scaling_config: {minSize: 2, maxSize: 6, desiredSize: 2}
       launch_template: {id: lt-0123456789abcdef0, name: shop-default, version: "1"}
 waiting:
-  description: The groups that are not ACTIVE yet, as M(dbos.kubernetes.aws_wait#module) takes them.
+  description: The groups that are not ACTIVE yet, as M(dbos.kubernetes.aws_wait) takes them.
   returned: with O(state=present)
   type: list
   elements: dict
@@ -259,7 +259,7 @@ def main() -> None:
         "desired_size": {"type": "int"},
     }
     taint = {
-        "key": {"type": "str", "required": True},
+        "key": {"type": "str", "required": True, "no_log": False},  # a label, no key
         "value": {"type": "str", "default": ""},
         "effect": {"type": "str", "required": True, "choices": ["NO_SCHEDULE", "NO_EXECUTE", "PREFER_NO_SCHEDULE"]},
     }

@@ -213,6 +213,7 @@ def test_images_are_not_deleted_without_a_decision() -> None:
 
 def test_a_kept_database_keeps_what_it_stands_in_and_no_more() -> None:
     secret = Resource("credentials of a database", "arn", goes_with=DATABASE.key)
+    assert secret.key in keys(plan([DATABASE, *AROUND, secret], SNAPSHOT), plans.ALONG)
     current = plan([DATABASE, *AROUND, secret], Options(keep=frozenset({"database"})))
     assert keys(current, plans.DELETE) == {(kinds.SUBNET, "subnet-3")}
     reasons = {one.resource.key: one.reason for one in current.having(plans.KEEP)}

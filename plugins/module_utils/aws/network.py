@@ -154,8 +154,8 @@ def _refuse_foreign(account: Account, platform: str, missing: Sequence[Thing], s
 
 def _foreign(title: str, identity: str, platform: str) -> str:
     return (
-        f"There is a {title} already ({identity}), without the tag {tags.PLATFORM}={platform}: it is not the "
-        "platform's. Take another platform_name, or rename or delete it."
+        f"The name of the {title} is taken: {identity} has it, without the tag {tags.PLATFORM}={platform}, so it is "
+        "not the platform's. Take another platform_name, or rename or delete it."
     )
 
 
