@@ -161,13 +161,13 @@ def _ensure_role(
             Tags=tags.pairs(want),
         )
         for change in policy_changes([], role):
-            account.call("iam", change.operation, **change.arguments)
+            eks.send(account, "iam", change)
         return found, str(answer.get("Role", answer)["Arn"])
     eks.check_owned(role.thing, tags.mapping(have.get("Tags")), platform)
     attached = account.pages("iam", "list_attached_role_policies", "AttachedPolicies", RoleName=role.name)
     found = role_changes(have, [one["PolicyArn"] for one in attached], role, want)
     for change in [] if check else found:
-        account.call("iam", change.operation, **change.arguments)
+        eks.send(account, "iam", change)
     return found, str(have["Arn"])
 
 
@@ -196,7 +196,7 @@ def _ensure_key(account: Account, platform: str, all_tags: Mapping[str, str], ch
         ]
     differing += _key_tag_changes(have, want, key["KeyId"])
     for change in [] if check else differing:
-        account.call("kms", change.operation, **change.arguments)
+        eks.send(account, "kms", change)
     return differing, str(key["Arn"])
 
 
@@ -227,7 +227,8 @@ def _make_key(account: Account, platform: str, want: Mapping[str, str]) -> str:
         )
     key = answer["KeyMetadata"]
     account.call("kms", "enable_key_rotation", KeyId=key["KeyId"])
-    account.call("kms", "create_alias", AliasName=key_alias(platform), TargetKeyId=key["KeyId"])
+    with _may_exist():
+        account.call("kms", "create_alias", AliasName=key_alias(platform), TargetKeyId=key["KeyId"])
     return str(key["Arn"])
 
 
@@ -279,7 +280,7 @@ def _ensure_group(
             )
         )
     for change in [] if check else found:
-        account.call("logs", change.operation, **change.arguments)
+        eks.send(account, "logs", change)
     return found
 
 
@@ -289,7 +290,7 @@ def _may_exist() -> Iterator[None]:
     try:
         yield
     except AwsError as error:
-        if error.code != "ResourceAlreadyExistsException":
+        if error.code not in ("ResourceAlreadyExistsException", "AlreadyExistsException"):
             raise
 
 
