@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws import account as connection
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws import states, tags
-from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.account import Account
+from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.account import Account, Json
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.changes import UNMADE, Change
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.errors import AwsError
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.waiting import wait_for
@@ -79,12 +79,19 @@ def with_new_role(call: Callable[[], Answer]) -> Answer:
         time.sleep(2.0)
 
 
+def send(account: Account, service: str, change: Change) -> Json:
+    """The call of a change. What was to go may have gone already, when an answer was lost."""
+    removing = change.operation.startswith(("detach_", "disassociate_", "untag_"))
+    answer = (account.find if removing else account.call)(service, change.operation, **change.arguments)
+    return answer or {}
+
+
 def apply(account: Account, cluster: str, change: Change, timeout: float, **of: str) -> None:
     """Send a change to EKS; where that starts an update, wait until it is done.
 
     C(of) names what is updated when it is not the cluster itself: C(nodegroupName) or C(addonName).
     """
-    answer = with_new_role(lambda: account.call("eks", change.operation, **change.arguments))
+    answer = with_new_role(lambda: send(account, "eks", change))
     update = answer.get("update")
     if update is None:
         return
