@@ -229,6 +229,17 @@ def test_without_waiting_it_goes_on_later(aws: Aws, network: Network) -> None:
     assert count(aws) == SINGLE and not network()["changed"]
 
 
+def test_a_nat_gateway_that_goes_is_made_again_with_its_address(aws: Aws, network: Network) -> None:
+    made = network(zone_count=2)
+    gone = made["nat_gateways"]["eu-west-1a"]
+    aws.delays(nat_gateway__delete=1)
+    aws.client("ec2").delete_nat_gateway(NatGatewayId=gone["id"])  # it holds its address until it is gone
+    again = network(zone_count=2)
+    there = again["nat_gateways"]["eu-west-1a"]
+    assert there["id"] != gone["id"] and there["public_ip"] == gone["public_ip"]
+    assert routes(aws, again, "private") == [there["id"]] * 2
+
+
 def test_what_was_changed_by_hand_is_put_right(aws: Aws, network: Network) -> None:
     made = network(nat="none", endpoints=["sts", "logs"])
     ec2 = aws.client("ec2")

@@ -365,8 +365,9 @@ class _Work:
             return
         subnet = self._id(plan.SUBNET, f"{self._name}-public-{one.facts['zone']}")
         address = self._id(plan.ADDRESS, one.name)
-        # The same for a run that was killed and for the next one, and another once a gateway has failed.
-        token = hashlib.sha256(json.dumps([subnet, address, sorted(self._state.ended)]).encode()).hexdigest()
+        # The same for a run that was killed and for the next one, and another once a gateway has failed or was deleted.
+        earlier = sorted([*self._state.ended, *self._state.ending])
+        token = hashlib.sha256(json.dumps([subnet, address, earlier]).encode()).hexdigest()
         self._make(one, SubnetId=subnet, AllocationId=address, ClientToken=token)
 
     def _endpoint(self, one: Thing) -> None:
