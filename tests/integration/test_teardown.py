@@ -25,6 +25,7 @@ KINDS = (
     "statefulset,deployment,service,configmap,secret,sealedsecret,job,controllerrevision,serviceaccount,"
     "poddisruptionbudget,scaledobject,triggerauthentication,persistentvolumeclaim"
 )
+NO_BACKUP = {"addons_sealing_keys_backup": ""}
 
 
 @dataclass(frozen=True)
@@ -187,6 +188,12 @@ class TestRefused:
         assert run.returncode != 0
         assert "Run without --limit" in " ".join(run.output.split()), run.output
 
+    def test_a_platform_whose_keys_open_what_is_in_git(self, teardown):
+        run = teardown("--check", teardown_scope="platform", secrets_manifests_directory="/sealed", **NO_BACKUP)
+        assert run.returncode != 0
+        said = " ".join(run.output.split())
+        assert "The sealing keys go with platform local, and nothing else opens the manifests in /sealed" in said
+
     def test_both_when_one_is_busy(self, pair, teardown):
         busy = pair[1].begin()
         try:
@@ -268,6 +275,8 @@ class TestRefused:
         finally:
             pair[1].end(busy)
         assert {"name": pair[1].name, "namespace": pair[1].namespace} in refused["found"]
+        assert f"Application {pair[1].name} in namespace {pair[1].namespace} is not in" in str(refused["warnings"])
+        assert refused["sealing_keys"]
         assert f"{pair[1].database} (not in the inventory), database {pair[1].database}" in refused["refused"]
 
 
