@@ -316,10 +316,11 @@ class Teardown:
         selector = ledger.selector(self.app)
         records = self.client.list("apps/v1", "ControllerRevision", self.request.application.namespace, selector)
         host = self.request.registry.get("host")
-        self.outcome.untagged = sorted({str(tag) for one in records for tag in release_tags.tags(one, host).values()})
+        tags = sorted({str(tag) for one in records for tag in release_tags.tags(one, host).values()})
+        refused = [] if check else release_tags.forget(records, self.request.registry)
+        self.outcome.warnings += refused
+        self.outcome.untagged = [tag for tag in tags if not any(tag.rpartition(":")[2] in text for text in refused)]
         self.outcome.changes += [f"remove tag {tag}" for tag in self.outcome.untagged]
-        if not check:
-            self.outcome.warnings += release_tags.forget(records, self.request.registry)
 
     # Kubernetes
 
