@@ -441,6 +441,7 @@ def test_foreign_things_are_named_and_left(empty: Platform) -> None:
 def test_versions_past_standard_support_are_refused(platform: Platform) -> None:
     told = platform.refused("eks_cluster", **platform.cluster_options(version="1.33"))
     assert "past AWS' standard support since 2026-07-29" in told
+    assert "needs subnets" in platform.refused("eks_cluster", version="1.35", subnet_ids=[])
     made = platform.cluster(version="1.33", support_type="EXTENDED")
     assert made["support"]["status"] == "EXTENDED_SUPPORT"
     assert platform.described()["cluster"]["upgradePolicy"] == {"supportType": "EXTENDED"}
@@ -720,7 +721,7 @@ def test_the_role_builds_upgrades_in_order_and_deletes(empty: Platform, role: Ca
     assert shown["cluster"]["upgradePolicy"] == {"supportType": "STANDARD"}
     again = role(**subnets)
     assert again.changed == 0 and len(empty.aws.made_calls()) <= 26
-    refused = role(**subnets, eks_state="absent", check=False)
+    refused = role(eks_state="absent", check=False)
     assert "set eks_deletion_protection: false" in refused.output and not empty.writes()
-    gone = role(**subnets, eks_state="absent", eks_deletion_protection=False)
+    gone = role(eks_state="absent", eks_deletion_protection=False)
     assert gone.changed == 3 and empty.eks.list_clusters()["clusters"] == []
