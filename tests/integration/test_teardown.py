@@ -285,7 +285,7 @@ def kube(app: App) -> dict[str, str]:
 
 
 class TestTakenDown:
-    """In this order: what is drained, one alone, and the other by a run that is killed again and again."""
+    """In this order: what is drained, one alone whose work is given up, and the other by a run that is killed again and again."""
 
     def test_once_it_has_drained(self, pair, teardown):
         busy = pair[0].begin()
@@ -298,7 +298,8 @@ class TestTakenDown:
 
     def test_one_alone_with_its_database(self, pair, teardown, platform):
         before = pair[1].objects()
-        variables = {"teardown_confirm": pair[0].name, "teardown_database": "drop"}
+        pair[0].begin()
+        variables = {"teardown_confirm": pair[0].name, "teardown_database": "drop", "teardown_abandon": "1"}
         run = teardown("--limit", pair[0].name, **variables)
         assert run.returncode == 0, run.output
         assert not pair[0].exists()
