@@ -30,6 +30,7 @@ bench: env ## measures the collection against what people do without it; PARTS=a
 	@echo "bench: against a script of the walkthrough's own commands, ratios in one run"
 	@python tests/bench/bench.py $(PARTS)
 
+# A platform that has crashed goes with whatever is in its database. DOWN="-e teardown_policy=cancel" ends what is unfinished.
 down: env ## removes the local platform: processes, mounts, addresses, rules and files
 	@echo "down: leaves the machine as it was before 'make demo' (build caches stay)"
-	@$(LOCAL) teardown.yml -e teardown_scope=platform -e teardown_confirm=local
+	@$(LOCAL) teardown.yml -e teardown_scope=platform -e teardown_confirm=local -e teardown_unreadable=abandon $(DOWN)

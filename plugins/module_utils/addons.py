@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ansible_collections.dbos.kubernetes.plugins.module_utils.errors import DbosError
+from ansible_collections.dbos.kubernetes.plugins.module_utils.image_reference import parse
 
 Object = dict[str, Any]
 Identity = tuple[str, str, str, str]  # apiVersion, kind, namespace, name
 
+DEFINITION = "CustomResourceDefinition"
 # Deleting one of these would take its users' objects along.
-_NEVER_PRUNED = ("Namespace", "CustomResourceDefinition")
+_NEVER_PRUNED = ("Namespace", DEFINITION)
+_WORKLOADS = ("CronJob", "DaemonSet", "Deployment", "Job", "Pod", "ReplicaSet", "StatefulSet")
 _HOOK = "helm.sh/hook"
 
 
@@ -60,6 +63,33 @@ def _named(value: Any) -> bool:
     return isinstance(value, list) and bool(value) and all(isinstance(one, dict) and "name" in one for one in value)
 
 
+def with_images(documents: Sequence[Object], images: Mapping[str, str], addon: str) -> list[Object]:
+    """The documents with other images in their pods, where nodes can't reach those that the documents name."""
+    known = {str(parse(name)): instead for name, instead in images.items()}
+    result = [copy.deepcopy(document) for document in documents]
+    for document in result:
+        for container in _containers(document):
+            name = container.get("image", "")
+            instead = known.get(str(parse(name)))
+            if instead is None:
+                raise DbosError(
+                    f"The add-on {addon} runs the image {name}, for which no other is given: add it to "
+                    "ecr_mirror_images (or addons_images)."
+                )
+            container["image"] = instead
+    return result
+
+
+def _containers(document: Object) -> list[Object]:
+    """The containers of a workload, or of a pod."""
+    if document["kind"] not in _WORKLOADS:
+        return []
+    spec = document["spec"]
+    for key in ("jobTemplate", "spec", "template", "spec"):  # a CronJob has all of them, a Pod none
+        spec = spec.get(key, spec)
+    return [one for key in ("initContainers", "containers") for one in spec.get(key) or []]
+
+
 def record(name: str, namespace: str, documents: Sequence[Object]) -> Object:
     """A ConfigMap that remembers what the add-on consists of, so that a later version can remove what it dropped."""
     return {
@@ -77,22 +107,30 @@ def record(name: str, namespace: str, documents: Sequence[Object]) -> Object:
     }
 
 
-def dropped(previous: Object | None, documents: Sequence[Object]) -> list[Object]:
-    """What the record holds and the documents don't, as objects to delete."""
-    if previous is None:
-        return []
+def recorded(note: Object | None) -> list[Object]:
+    """All that the record holds, as objects to delete."""
     try:
-        known = [tuple(entry) for entry in json.loads(previous["data"]["objects"])]
+        known = json.loads(note["data"]["objects"]) if note else []
+        return [
+            {
+                "apiVersion": version,
+                "kind": kind,
+                "metadata": {"name": name, **({"namespace": namespace} if namespace else {})},
+            }
+            for version, kind, namespace, name in known
+        ]
     except (KeyError, TypeError, ValueError):
         return []
+
+
+def dropped(previous: Object | None, documents: Sequence[Object]) -> list[Object]:
+    """What the record holds and the documents don't, as objects to delete."""
     # A kind may move to a newer API version without being another object.
-    current = {(kind, namespace, name) for _version, kind, namespace, name in map(identity, documents)}
-    return [
-        {
-            "apiVersion": version,
-            "kind": kind,
-            "metadata": {"name": name, **({"namespace": namespace} if namespace else {})},
-        }
-        for version, kind, namespace, name in known
-        if (kind, namespace, name) not in current and kind not in _NEVER_PRUNED
-    ]
+    current = {identity(one)[1:] for one in documents}
+    return [one for one in recorded(previous) if identity(one)[1:] not in current and one["kind"] not in _NEVER_PRUNED]
+
+
+def by_removal(objects: Sequence[Object]) -> list[Object]:
+    """In the order in which they can go: what answers for the API server first, or it would wait for what is gone."""
+    first = ("APIService", "ValidatingWebhookConfiguration", "MutatingWebhookConfiguration", DEFINITION)
+    return sorted(objects, key=lambda one: first.index(one["kind"]) if one["kind"] in first else len(first))

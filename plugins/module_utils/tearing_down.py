@@ -13,7 +13,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -21,7 +21,9 @@ from ansible_collections.dbos.kubernetes.plugins.module_utils import (
     application_database,
     counting,
     draining,
+    ledger,
     naming,
+    release_tags,
     teardown_plan,
     unfinished_work,
 )
@@ -58,6 +60,7 @@ class Request:
     drain_deadline: float
     timeout: float
     allow_newer_schema: bool = False
+    registry: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass
@@ -136,8 +139,10 @@ class Teardown:
             elif server:
                 self._judge(server)
             self._drop(server, check=False)
-            for stage in (teardown_plan.CONFIGURATION, teardown_plan.LEDGER):
-                self._delete(found.stages[stage])
+            self._delete(found.stages[teardown_plan.CONFIGURATION])
+            if found.stages[teardown_plan.LEDGER]:
+                self._forget_images()
+            self._delete(found.stages[teardown_plan.LEDGER])
         # The Lease is renewed no more: it may go, and the namespace with it.
         self._leave(found)
         return self._result(self._inventory(found), f"{self.app} was taken down:", found)
@@ -327,6 +332,13 @@ class Teardown:
         for obj, there in zip(roots, parallel(delete, roots), strict=True):
             self.outcome.changes += [f"delete {identity(obj)}"] if there else []
         self._wait(objects)
+
+    def _forget_images(self) -> None:
+        """Before the ledger that names them: its versions' images lose the tags that keep them in the registry."""
+        application = self.request.application
+        records = self.client.list("apps/v1", "ControllerRevision", application.namespace, ledger.selector(self.app))
+        self.lease.check()
+        self.outcome.warnings += release_tags.forget(records, self.request.registry)
 
     def _wait(self, objects: Sequence[Object]) -> None:
         if not objects:

@@ -14,6 +14,8 @@ description:
   - No release of Helm is made, so nothing is left half-installed by a run that was killed, and what somebody changed in the cluster is
     put right again. What an older version of an add-on consisted of is kept in the ConfigMap C(addon-<name>) of its namespace, so that an
     upgrade removes what the new version dropped; CRDs and namespaces are never removed.
+  - With O(state=absent) what that ConfigMap lists is deleted, CRDs included, unless any object of their kinds is left. Namespaces stay,
+    and so do the keys that Sealed Secrets has made.
   - Waits until every object of every add-on is ready, an APIService included, and each probe is answered.
 author:
   - dbos.kubernetes contributors (@dbos-kubernetes)
@@ -30,8 +32,13 @@ attributes:
   idempotent:
     support: full
 options:
+  state:
+    description: Whether the add-ons are installed or removed.
+    type: str
+    choices: [present, absent]
+    default: present
   addons:
-    description: The add-ons.
+    description: The add-ons. Only their names and namespaces matter with O(state=absent).
     type: list
     elements: dict
     required: true
@@ -79,6 +86,12 @@ options:
             V(keda-webhook) has KEDA's webhook refuse an impossible ScaledObject in a dry run.
         type: str
         choices: [sealing-certificate, keda-webhook]
+  images:
+    description:
+      - What pods run instead of the images that charts and manifests name, by these images' names. When it is not empty, an image that is not
+        among them is an error.
+    type: dict
+    default: {}
   helm:
     description: Path or name of the program that renders charts.
     type: str
@@ -114,9 +127,9 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.dbos.kubernetes.plugins.module_utils.addons import Object, overlaid
+from ansible_collections.dbos.kubernetes.plugins.module_utils.addons import Object, overlaid, with_images
 from ansible_collections.dbos.kubernetes.plugins.module_utils.helm import Chart, read, render
-from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.addons import PROBES, install, wait_serving
+from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.addons import PROBES, install, remove, wait_serving
 from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.apply import parallel
 from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.client import Client, argument_spec
 from ansible_collections.dbos.kubernetes.plugins.module_utils.module import check_library, run
@@ -128,8 +141,15 @@ def addons(module: AnsibleModule) -> dict[str, Any]:
     params = module.params
     wanted = params["addons"]
     client = Client.from_params(params)
+    if params["state"] == "absent":
+        return joined([_remove(client, one, params["wait_timeout"], module.check_mode) for one in wanted])
     kubernetes = client.version()
     rendered = parallel(lambda one: _documents(one, params["helm"], kubernetes), wanted)
+    if params["images"]:
+        rendered = [
+            with_images(documents, params["images"], one["name"])
+            for one, documents in zip(wanted, rendered, strict=True)
+        ]
     results = [
         install(client, one["name"], one["namespace"], documents, check=module.check_mode)
         for one, documents in zip(wanted, rendered, strict=True)
@@ -138,6 +158,15 @@ def addons(module: AnsibleModule) -> dict[str, Any]:
         probes = [(one["probe"], one["namespace"]) for one in wanted if one["probe"]]
         targets = [target for result in results for target in result["targets"]]
         wait_serving(client, targets, probes, params["wait_timeout"])
+    return joined(results)
+
+
+def _remove(client: Client, one: dict[str, Any], timeout: float, check: bool) -> dict[str, Any]:
+    return remove(client, one["name"], one["namespace"], check=check, timeout=timeout)
+
+
+def joined(results: list[dict[str, Any]]) -> dict[str, Any]:
+    """The result of several add-ons as one."""
     diffs = [result["diff"] for result in results]
     return {
         "changed": any(result["changed"] for result in results),
@@ -175,6 +204,7 @@ def main() -> None:
         AnsibleModule(
             argument_spec={
                 **argument_spec(),
+                "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
                 "addons": {
                     "type": "list",
                     "elements": "dict",
@@ -183,6 +213,7 @@ def main() -> None:
                     "mutually_exclusive": [("chart", "manifests")],
                     "required_one_of": [("chart", "manifests")],
                 },
+                "images": {"type": "dict", "default": {}},
                 "helm": {"type": "str", "default": "helm"},
                 "wait_timeout": {"type": "int", "default": 300},
             },

@@ -102,6 +102,23 @@ options:
     description: Whether the database server is about to go, and the database with it.
     type: bool
     default: false
+  registry:
+    description: The platform's registry, in which the images of its versions lose the tags that have kept them.
+    type: dict
+    default: {}
+    suboptions:
+      host:
+        description: Host, with port if there is one.
+        type: str
+      ca_file:
+        description: File with the CA that signed its certificate.
+        type: path
+      username:
+        description: User.
+        type: str
+      password:
+        description: Password.
+        type: str
   timeout:
     description: Seconds that each object may take to be gone, such as a load balancer or a volume.
     type: int
@@ -164,7 +181,12 @@ from ansible_collections.dbos.kubernetes.plugins.module_utils.connection import 
 )
 from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.client import Unreachable
 from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.lease import Lease
-from ansible_collections.dbos.kubernetes.plugins.module_utils.module import application_spec, check_library, run
+from ansible_collections.dbos.kubernetes.plugins.module_utils.module import (
+    application_spec,
+    check_library,
+    registry_options,
+    run,
+)
 from ansible_collections.dbos.kubernetes.plugins.module_utils.system_database.roles import Role, Wanted
 from ansible_collections.dbos.kubernetes.plugins.module_utils.unfinished_work import Policy
 
@@ -228,6 +250,7 @@ def request(params: dict[str, Any]) -> tearing_down.Request:
         drain_deadline=params["drain_deadline"],
         timeout=params["timeout"],
         allow_newer_schema=params["allow_newer_schema"],
+        registry=params["registry"],
     )
 
 
@@ -255,6 +278,7 @@ def main() -> None:
                 "database": {"type": "dict", "required": True, "options": database},
                 "drop": {"type": "bool", "default": False},
                 "server_goes": {"type": "bool", "default": False},
+                "registry": {"type": "dict", "default": {}, "options": registry_options()},
                 "timeout": {"type": "int", "default": 300},
             },
             supports_check_mode=True,

@@ -38,6 +38,10 @@ options:
     description: Name of the platform, which is the EKS cluster's name too.
     type: str
     required: true
+  database_identifier:
+    description: Identifier of the platform's database, if it is not the platform's name.
+    type: str
+    default: ""
   confirm:
     description:
       - The platform's name once more, without which nothing is deleted.
@@ -152,6 +156,14 @@ left:
       id: subnet-0a1b2c3d4e5f67890
       name: shop-private-eu-west-1a
       why: instance i-0a1b2c3d4e5f67890 (build-agent), which is not ours, is in it or uses it
+unconfirmed:
+  description:
+    - ARNs that AWS' inventory of tags (the Resource Groups Tagging API) still has after a minute, though the services themselves
+      have them no more. It lags behind; run again to see it empty.
+  returned: always
+  type: list
+  elements: str
+  sample: []
 undecided:
   description: What has to be decided before anything is deleted. Empty but in check mode, where it is no failure.
   returned: always
@@ -178,7 +190,7 @@ table:
              KIND               ID          NAME  WHY             USD/MONTH
     keep     database snapshot  shop-final  -     final snapshot  1.90
     What is kept or left costs about 1.90 USD a month (an estimate from list prices).
-    Nothing else of the platform is left.
+    Nothing of the platform is left but for what is kept.
 """
 
 from typing import Any
@@ -202,19 +214,20 @@ def teardown(module: AnsibleModule) -> dict[str, Any]:
     options = decisions(params)
     if not module.check_mode and params["confirm"] != platform:
         raise DbosError(
-            f"Taking platform {platform} down has to be confirmed by its name: confirm (teardown_confirm) is "
-            f"'{params['confirm']}'. Nothing was deleted."
+            f"Taking platform {platform} down has to be confirmed by its name: teardown_confirm is '{params['confirm']}'. "
+            f"Nothing was deleted."
         )
     account = Account(params)
-    observer = Observer(account, platform, options.snapshot)
+    observer = Observer(account, platform, params["database_identifier"], options.snapshot)
     planned = plan(observer.observe(), options)
     if module.check_mode:
-        return report.result(platform, account.region, planned, (), check=True)
+        return report.result(platform, account.region, planned, check=True)
     if planned.undecided:
         raise DbosError(" ".join(planned.undecided) + " Nothing was deleted.")
     executor = Executor(account, platform, options, observer, params["wait_timeout"], Progress())
     after = executor.run(planned)
-    result = report.result(platform, account.region, after, executor.deleted.values(), check=False)
+    gone = executor.deleted.values()
+    result = report.result(platform, account.region, after, gone, executor.confirm(), check=False)
     if result["left"]:
         raise DbosError(report.failure(platform, account.region, result["left"]), **result)
     return result
@@ -244,6 +257,7 @@ def main() -> None:
         argument_spec={
             **argument_spec(),
             "platform": {"type": "str", "required": True},
+            "database_identifier": {"type": "str", "default": ""},
             "confirm": {"type": "str", "default": ""},
             "final_snapshot": {"type": "str", "default": ""},
             "keep": {"type": "list", "elements": "str", "choices": sorted(KEEPABLE), "default": []},

@@ -160,8 +160,9 @@ from ansible_collections.dbos.kubernetes.plugins.module_utils.connection import 
     derived_forms,
 )
 from ansible_collections.dbos.kubernetes.plugins.module_utils.errors import DbosError
-from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.client import Client, Unreachable
+from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.client import Client, KubeError, Unreachable
 from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.lease import Lease
+from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.relay import stop_run
 from ansible_collections.dbos.kubernetes.plugins.module_utils.module import check_library, run
 from ansible_collections.dbos.kubernetes.plugins.module_utils.unfinished_work import Count, Policy
 
@@ -176,6 +177,21 @@ def teardown_preflight(module: AnsibleModule) -> dict[str, Any]:
         for one in params["applications"]
     ]
     client = counting.client_if_any(params)
+    try:
+        return judged(module, policy, named, client)
+    except DbosError:
+        # The run ends here, and so does its way to the database.
+        if client and params["relay"] and not module.check_mode:
+            with contextlib.suppress(KubeError):
+                stop_run(client, params["relay"]["namespace"], params["relay"]["application"])
+        raise
+
+
+def judged(
+    module: AnsibleModule, policy: Policy, named: Sequence[counting.Application], client: Client | None
+) -> dict[str, Any]:
+    """The module's result."""
+    params = module.params
     counts: list[Count] = []
     there, found = [], set[tuple[str, str]]()
     try:
@@ -218,7 +234,7 @@ def policy_of(params: dict[str, Any]) -> Policy:
     return policy
 
 
-def count(module: AnsibleModule, client: Client | None, applications: list[counting.Application]) -> list[Count]:
+def count(module: AnsibleModule, client: Client | None, applications: Sequence[counting.Application]) -> list[Count]:
     """Of all; where the server itself cannot be read, of none of them."""
     params = module.params
 

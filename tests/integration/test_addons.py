@@ -35,14 +35,19 @@ def install(platform: Any, namespace_name: str, tmp_path: Path) -> Any:
     """Installs the documents as the add-on `sample`."""
 
     def run(
-        *documents: dict[str, Any], check: bool = False, fails: bool = False, timeout: int = 60, **options: Any
+        *documents: dict[str, Any],
+        check: bool = False,
+        fails: bool = False,
+        timeout: int = 60,
+        state: str = "present",
+        **options: Any,
     ) -> dict[str, Any]:
         path = tmp_path / "addon.yaml"
         path.write_text(yaml.safe_dump_all(documents))
         wanted = {"name": "sample", "namespace": namespace_name, "manifests": [str(path)], **options}
         wanted = {key: value for key, value in wanted.items() if value is not None}
         options = {"kubeconfig": str(platform.kubeconfig), "helm": platform.program("helm"), "wait_timeout": timeout}
-        result = call("addons", check=check, addons=[wanted], **options)
+        result = call("addons", check=check, state=state, addons=[wanted], **options)
         assert bool(result.get("failed")) == fails, result
         return result
 
@@ -73,6 +78,39 @@ def test_installed_healed_and_upgraded(install: Any, platform: Any, namespace_na
     assert install(*upgraded)["changes"] == promised["changes"]
     assert "dropped" not in platform.kubectl("get", "configmap", "-n", namespace_name)
     assert not install(*upgraded)["changed"]
+
+
+def test_removed_unless_it_is_in_use(install: Any, platform: Any, namespace_name: str) -> None:
+    kind, plural = "Thing", "things"
+    group = f"{namespace_name}.example.com"
+    schema = {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}
+    spec = {
+        "group": group, "scope": "Namespaced", "names": {"kind": kind, "plural": plural},
+        "versions": [{"name": "v1", "served": True, "storage": True, "schema": schema}],
+    }  # fmt: skip
+    definition = {
+        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"{plural}.{group}"}, "spec": spec,
+    }  # fmt: skip
+    documents = [definition, config_map("removable")]
+    assert install(*documents, name="removable")["changed"]
+    thing = {"apiVersion": f"{group}/v1", "kind": kind, "metadata": {"name": "used"}}
+    platform.kubectl("apply", "-n", namespace_name, "-f", "-", stdin=yaml.safe_dump(thing))
+    refused = install(*documents, name="removable", state="absent", fails=True)
+    assert f"Thing {namespace_name}/used" in refused["msg"]
+    platform.kubectl("delete", f"{plural}.{group}", "used", "-n", namespace_name)
+    changes = [
+        f"delete {one}"
+        for one in (
+            f"CustomResourceDefinition {plural}.{group}",
+            f"ConfigMap {namespace_name}/removable",
+            f"ConfigMap {namespace_name}/addon-removable",
+        )
+    ]
+    for check in (True, False):
+        assert install(*documents, name="removable", state="absent", check=check)["changes"] == changes
+    assert "removable" not in platform.kubectl("get", "configmap", "-n", namespace_name, "-o", "name")
+    assert not install(*documents, name="removable", state="absent")["changed"]
 
 
 def test_a_chart_is_rendered_with_its_values(install: Any, platform: Any, namespace_name: str) -> None:

@@ -24,7 +24,7 @@ from process_kit import until
 
 from ansible_collections.dbos.kubernetes.plugins.module_utils.local_platform import cgroups
 from ansible_collections.dbos.kubernetes.plugins.module_utils.local_platform.settings import Settings
-from tests.conftest import Run
+from tests.conftest import ROOT, Run
 
 pytestmark = pytest.mark.slow
 
@@ -94,6 +94,21 @@ class Instance:
         process = self.start(*arguments, **variables)
         output = process.communicate(timeout=600)[0]
         return Run(process.returncode, output)
+
+    def teardown(self, **variables: Any) -> Run:
+        """Run teardown.yml, as make down does."""
+        confirmed = {"teardown_scope": "platform", "teardown_confirm": "local"}
+        values = json.dumps({"local_platform_directory": str(self.directory), **confirmed, **variables})
+        command = ["ansible-playbook", "-i", ROOT / "inventories/local", ROOT / "teardown.yml", "-e", values]
+        process = self.inside(*command)
+        output = process.communicate(timeout=600)[0]
+        return Run(process.returncode, output)
+
+    def down(self, **variables: Any) -> int:
+        """The same; it has to succeed."""
+        done = self.teardown(**variables)
+        assert done.returncode == 0, done.output
+        return done.changed
 
     def up(self, *arguments: str, **variables: Any) -> Run:
         """Run the role; it has to succeed."""
@@ -302,12 +317,17 @@ class TestLife:
         assert "rejects connection" in connects(running, "require", "postgres", password)
         assert password not in (running.directory / "log/postgresql.log").read_text()
 
-    def connects(self, running, sslmode, user, password):
+    def password(self, running):
+        return (running.directory / "postgresql/admin-password").read_text().strip()
+
+    def connects(self, running, sslmode, user, password, statement="SELECT 1"):
         program = (
             "import json, psycopg2, sys\n"
             "try: connection = psycopg2.connect(**json.loads(sys.argv[1]))\n"
             "except psycopg2.OperationalError as error: sys.exit(print(error))\n"
+            "connection.autocommit = True\n"
             "cursor = connection.cursor()\n"
+            "cursor.execute(sys.argv[2])\n"
             "cursor.execute('SELECT rolsuper, rolcreatedb, rolcreaterole FROM pg_roles WHERE rolname = current_user')\n"
             "assert cursor.fetchone() == (False, True, True)\n"
             "cursor.execute('SHOW server_version'); print(cursor.fetchone()[0])\n"
@@ -315,7 +335,7 @@ class TestLife:
         options = {"host": NODE, "dbname": "postgres", "user": user, "password": password, "sslmode": sslmode}
         if sslmode == "verify-full":
             options["sslrootcert"] = str(running.directory / "pki/ca.crt")
-        return running.output(sys.executable, "-c", program, json.dumps(options))
+        return running.output(sys.executable, "-c", program, json.dumps(options), statement)
 
     @pytest.mark.parametrize("component", ["containerd", "kubelet", "postgresql", "registry", "coredns", "etcd"])
     def test_a_crashed_component_is_brought_back(self, running, component):
@@ -381,9 +401,16 @@ class TestLife:
     def test_down_leaves_the_machine_as_it_was(self, running, before):
         assert running.up("--check", local_platform_state="absent").changed == 1
         assert running.directory.exists()
-        assert running.up(local_platform_state="absent").changed == 1
+        self.connects(running, "verify-full", "dbos_admin", self.password(running), "CREATE DATABASE dbos_app")
+        for component in ("postgresql", "kube-apiserver"):
+            os.kill(running.pid(component), signal.SIGKILL)
+        refused = running.teardown()
+        assert refused.returncode != 0
+        assert "teardown_unreadable=abandon" in " ".join(refused.output.split()), refused.output
+        assert running.directory.exists()
+        assert running.down(teardown_unreadable="abandon") == 1
         assert running.traces() == before
-        assert running.up(local_platform_state="absent").changed == 0
+        assert running.down() == 0
 
 
 class TestKilledRuns:
@@ -392,13 +419,13 @@ class TestKilledRuns:
         self.kill_after(instance, seconds)
         assert instance.up().returncode == 0
         assert instance.up().changed == 0
-        assert instance.up(local_platform_state="absent").changed == 1
+        assert instance.down() == 1
         assert instance.traces() == before
 
     def test_what_a_killed_run_left_can_be_removed(self, instance, before):
         self.kill_after(instance, 3.5)
         self.kill_after(instance, 2.0, local_platform_state="absent")
-        instance.up(local_platform_state="absent")
+        instance.down()
         assert instance.traces() == before
 
     def kill_after(self, instance, seconds, **variables):

@@ -1,4 +1,4 @@
-"""Applications are taken down: nothing unfinished is lost unasked, nothing of others goes, nothing of theirs is left."""
+"""Applications are taken down: no work is lost unasked, nothing of others goes, and nothing of theirs is left."""
 
 from __future__ import annotations
 
@@ -164,14 +164,14 @@ class TestRefused:
         assert [app.selected() for app in pair] == ["executor", "executor"]
 
     def test_a_plan_lists_everything_and_what_is_kept(self, pair, teardown):
-        left, right = pair
+        right = pair[1]
         busy = right.begin()
         run = teardown("--check")
         right.end(busy)
         assert run.returncode == 0, run.output
         for app in pair:
             for kind, name in (entry.split("/") for entry in app.objects()):
-                implied = kind in ("Secret", "ControllerRevision") or name == "kube-root-ca.crt" or name == "default"
+                implied = kind in ("Secret", "ControllerRevision") or name in ("kube-root-ca.crt", "default")
                 assert implied or f"{kind:<21}  {app.namespace}" in run.output, f"{kind} {name}\n{run.output}"
             assert f"delete  Namespace              -                  {app.namespace}"[:30] in run.output
             assert f"{app.database}" in run.output.split("keep    Database", 1)[1]
@@ -225,7 +225,7 @@ class TestRefused:
             assert result["failed"], result
             given_up = preflight(platform, *pair, unreadable="abandon", **wrong)
             assert not given_up["refused"], given_up
-            assert len(given_up["warnings"]) == 2
+            assert "It is given up" in str(given_up["warnings"])
 
     def test_what_another_run_works_on(self, pair, teardown, platform):
         where = {"application": pair[1].name, "namespace": pair[1].namespace, "kubeconfig": str(platform.kubeconfig)}
@@ -371,16 +371,18 @@ class TestInTheCloud:
         }  # fmt: skip
         note = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "note"}, "data": {"of": "a person"}}
         space = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": app.namespace, "labels": ours}}
-        platform.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all([space, volume]))
+        platform.kubectl("apply", "-f", "-", stdin=yaml.safe_dump(space))
         documents = [balancer, claim("data", app.name), record, note]
         platform.kubectl("apply", "-n", app.namespace, "-f", "-", stdin=yaml.safe_dump_all(documents))
-        path = "jsonpath={.status.phase}"
-        until("bound", lambda: platform.kubectl("get", "pvc", "data", "-n", app.namespace, "-o", path) == "Bound")
+        get = ["get", "pvc", "data", "-n", app.namespace, "-o"]
+        volume["spec"]["claimRef"]["uid"] = platform.kubectl(*get, "jsonpath={.metadata.uid}")
+        platform.kubectl("apply", "-f", "-", stdin=yaml.safe_dump(volume))
+        until("bound", lambda: platform.kubectl(*get, "jsonpath={.status.phase}") == "Bound")
         yield app
         for kind, name in (("service", f"{app.name}-public"), ("pv", f"{app.name}-volume")):
             self.let_go(app, kind, name)
-        platform.kubectl("delete", "pv", f"{app.name}-volume", "--ignore-not-found")
-        platform.kubectl("delete", "namespace", app.namespace, "--ignore-not-found")
+        platform.kubectl("delete", "namespace", app.namespace, "--ignore-not-found", "--wait=false")
+        platform.kubectl("delete", "pv", f"{app.name}-volume", "--ignore-not-found", "--wait=false")
 
     @staticmethod
     def let_go(app: App, kind: str, name: str) -> None:

@@ -204,7 +204,7 @@ def test_a_final_snapshot_has_a_name_that_aws_takes() -> None:
 def test_images_are_not_deleted_without_a_decision() -> None:
     full = Resource(kinds.REPOSITORY, "shop/app", detail={"images": 12})
     assert plan([full], Options()).undecided == (
-        "Repository shop/app holds 12 images: set delete_images: true, or keep it (keep: [repositories]).",
+        "Repository shop/app holds 12 images: set teardown_delete_images: true, or keep it (teardown_keep: [repositories]).",
     )
     assert not plan([full], Options(delete_images=True)).undecided
     assert not plan([full], Options(keep=frozenset({"repositories"}))).undecided
@@ -235,7 +235,7 @@ def test_what_is_foreign_is_named_where_it_is_in_the_way() -> None:
     left = {one.resource.key: one.reason for one in current.having(plans.LEAVE)}
     assert left.keys() == inside
     assert set(left.values()) == {"instance i-1 (agent), which is not ours, is in it or uses it"}
-    told = report.result("shop", "eu-west-1", current, [], check=True)
+    told = report.result("shop", "eu-west-1", current, check=True)
     assert [one["id"] for one in told["foreign"]] == ["i-1"]
     assert "i-1" in told["table"] and "not ours" in told["table"]
 
@@ -313,7 +313,7 @@ def test_prices(cost: costs.Cost, month: float) -> None:
 def test_an_unknown_price_is_said_and_not_counted() -> None:
     assert costs.instance_hour("x9.large") is None and costs.instance_hour("m7g.metal") is None
     odd = replace(DATABASE, detail={"class": "db.x9.large", "gigabytes": 20, "storage": "gp3"})
-    told = report.result("shop", "eu-west-1", plan([odd], Options(keep=frozenset({"database"}))), [], check=False)
+    told = report.result("shop", "eu-west-1", plan([odd], Options(keep=frozenset({"database"}))), check=False)
     assert told["monthly_cost"] == 0 and told["unpriced"] == ["db.x9.large, 20 GiB gp3"]
     assert "without db.x9.large, 20 GiB gp3" in told["table"]
 

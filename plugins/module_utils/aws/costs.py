@@ -40,6 +40,9 @@ DATABASE_LARGE_HOUR = {
     **{"m5": 0.178, "m6i": 0.178, "m6g": 0.159, "m7g": 0.168},
     **{"r5": 0.25, "r6i": 0.25, "r6g": 0.225, "r7g": 0.239},
 }
+# Defaults of the roles eks and network.
+NODE_TYPE, NODES, NODE_DISK = "m7g.large", 2, 50
+ENDPOINTS = ("ec2", "ecr.api", "ecr.dkr", "eks", "eks-auth", "elasticloadbalancing", "logs", "secretsmanager", "sts")
 _SIZES = {"nano": 1 / 16, "micro": 1 / 8, "small": 1 / 4, "medium": 1 / 2, "large": 1.0, "xlarge": 2.0}
 
 
@@ -146,23 +149,32 @@ def resource(kind: str, detail: Mapping[str, Any]) -> Cost | None:
 
 
 def platform(variables: Mapping[str, Any]) -> list[Cost]:
-    """What a platform will cost, from the variables of its roles; a missing one counts as its role's default."""
-    zones = len(variables.get("network_zones") or ()) or int(variables.get("network_zone_count") or 3)
-    nat = str(variables.get("network_nat") or "single")
-    nats = {"single": 1, "one": 1, "zone": zones, "per_zone": zones, "none": 0}.get(nat, 1)
+    """What a platform will cost by its roles' variables; a missing one counts as its role's default does."""
     found = [cluster()]
-    for one in variables.get("eks_nodegroups") or ():
-        types = one.get("instance_types") or ["unknown"]
-        found.append(nodes(str(types[0]), int(one.get("size") or one.get("desired") or 1), float(one.get("disk") or 0)))
-    if nats:
-        found.append(Cost(f"{nats} x NAT gateway and address", _hours((NAT_HOUR + ADDRESS_HOUR) * nats)))
-    found += [endpoint(zones) for _ in variables.get("network_endpoints") or ()]
+    for one in variables.get("eks_nodegroups") or [{}]:
+        types = one.get("instance_types") or [NODE_TYPE]
+        size = one.get("scaling_config") or {}
+        count = size.get("desired_size") or size.get("min_size", NODES)
+        found.append(nodes(types[0], int(count), float(one.get("disk_size") or NODE_DISK)))
+    found += _network(variables)
     found.append(
         database(
             str(variables.get("rds_instance_class") or "db.t4g.medium"),
-            float(variables.get("rds_storage") or 20),
+            float(variables.get("rds_allocated_storage") or 20),
             multi_az=bool(variables.get("rds_multi_az")),
         )
     )
-    found += [Cost("KMS key of the cluster", KEY_MONTH), Cost("secret with the database's password", SECRET_MONTH)]
-    return found
+    return [*found, Cost("key for Kubernetes' Secrets", KEY_MONTH), Cost("database's managed password", SECRET_MONTH)]
+
+
+def _network(variables: Mapping[str, Any]) -> list[Cost]:
+    """A network of our own: its way out."""
+    zones = len(variables.get("network_zones") or ()) or int(variables.get("network_zone_count") or 3)
+    way = variables.get("network_nat") or "single"
+    if variables.get("network_vpc_id"):
+        return []
+    if way == "none":
+        names = variables.get("network_endpoints") or ENDPOINTS
+        return [Cost(f"{len(names)} endpoints in {zones} zones each", _hours(ENDPOINT_ZONE_HOUR, len(names) * zones))]
+    count = zones if way == "per_zone" else 1
+    return [Cost(f"{count} x NAT gateway with its address", _hours(NAT_HOUR + ADDRESS_HOUR, count))]

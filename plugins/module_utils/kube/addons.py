@@ -10,7 +10,14 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ansible_collections.dbos.kubernetes.plugins.module_utils.addons import Object, dropped, record
+from ansible_collections.dbos.kubernetes.plugins.module_utils.addons import (
+    DEFINITION,
+    Object,
+    by_removal,
+    dropped,
+    record,
+    recorded,
+)
 from ansible_collections.dbos.kubernetes.plugins.module_utils.errors import DbosError
 from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.client import Client, KubeError
 from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.documents import absent, present, target
@@ -41,6 +48,31 @@ def install(client: Client, name: str, namespace: str, documents: Sequence[Objec
         result["diff"]["before"] |= gone["diff"]["before"]
     result["targets"] = [target(document) for document in wanted]
     return result
+
+
+def remove(client: Client, name: str, namespace: str, *, check: bool, timeout: float) -> dict[str, Any]:
+    """Delete what the record holds, unless it is in use. Namespaces stay: others may have something in them."""
+    note = client.get("v1", "ConfigMap", record(name, namespace, [])["metadata"]["name"], namespace)
+    found = recorded(note)
+    used = [text for one in found if one["kind"] == DEFINITION and (text := _users(client, one["metadata"]["name"]))]
+    if used:
+        raise DbosError(f"Add-on {name} is in use, so it was not removed: {'; '.join(used)}. Remove these first.")
+    going = [one for one in by_removal(found) if one["kind"] != "Namespace"]
+    # Deleted from the end of the list: the record last, so that a killed run is finished by the next.
+    result = absent(client, [*([note] if note else []), *reversed(going)], check=check, timeout=timeout)
+    return {**result, "targets": []}
+
+
+def _users(client: Client, definition: str) -> str:
+    """Objects of a kind that the add-on has defined, in words."""
+    found = client.get("apiextensions.k8s.io/v1", DEFINITION, definition)
+    if found is None:
+        return ""
+    spec = found["spec"]
+    version = next(one["name"] for one in spec["versions"] if one["served"])
+    there = client.list(f"{spec['group']}/{version}", spec["names"]["kind"])
+    names = [f"{one['metadata'].get('namespace', '')}/{one['metadata']['name']}".lstrip("/") for one in there]
+    return f"{spec['names']['kind']} {', '.join(names[:3])}{', …' if len(names) > 3 else ''}" if names else ""
 
 
 def _placed(client: Client, document: Object, namespace: str) -> Object:

@@ -170,8 +170,13 @@ def install(patches: Patches) -> None:
                 tags=database.tags if database.copy_tags_to_snapshot else [],
             )
         database.status = "deleting"
+        failure = timeline.failure("db_instance.delete")
 
         def deleted() -> None:
+            if failure:
+                database.status = failure.status or "failed"
+                rds_lifetime.tell(database, "failure", failure.message)
+                return
             database.deletion_protection = False
             _moto["delete"](self, db_instance_identifier, None, True, delete_automated_backups=delete_automated_backups)
             ec2 = ec2_backends[ACCOUNT][self.region_name]

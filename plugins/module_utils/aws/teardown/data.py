@@ -6,12 +6,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any
 
-from ansible_collections.dbos.kubernetes.plugins.module_utils.aws import tags
+from ansible_collections.dbos.kubernetes.plugins.module_utils.aws import rds_states, tags
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.account import Account
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.errors import AwsError
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.teardown import resources as kinds
@@ -19,12 +18,11 @@ from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.teardown.readi
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.teardown.resources import Key, Resource
 
 CREDENTIALS = "credentials of a database"  # the secret that RDS keeps for it, and deletes with it
-_FAILED = re.compile(r"failed|incompatible-.*|inaccessible-.*|restore-error|storage-full|insufficient-capacity")
 
 
-def is_ours(account: Account, platform: str) -> bool:
+def is_ours(account: Account, identifier: str, platform: str) -> bool:
     """Whether what names the database is the platform's. A database that is gone is taken for ours."""
-    answer = account.find("rds", "describe_db_instances", DBInstanceIdentifier=platform)
+    answer = account.find("rds", "describe_db_instances", DBInstanceIdentifier=identifier)
     found = (answer or {}).get("DBInstances") or []
     return all(tags.owned(tags.mapping(one.get("TagList")), platform) for one in found)
 
@@ -36,7 +34,7 @@ def databases(reader: Reader) -> Iterator[Resource]:
         have = tags.mapping(found.get("TagList"))
         vpc = (found.get("DBSubnetGroup") or {}).get("VpcId")
         placed = reader.placed(have, vpc)
-        if placed is None and name == reader.platform:
+        if placed is None and name == reader.database:
             placed = False, "it has the platform's name, but not its tag"
         if placed is None:
             continue
@@ -48,14 +46,15 @@ def databases(reader: Reader) -> Iterator[Resource]:
         needs |= {(kinds.OPTION_GROUP, one["OptionGroupName"]) for one in found.get("OptionGroupMemberships") or []}
         needs |= key_id(found.get("KmsKeyId"))
         status = found["DBInstanceStatus"]
-        told = "; ".join(one["Message"] for one in found.get("StatusInfos") or [] if one.get("Message"))
         yield Resource(
             kinds.DATABASE,
             name,
             *placed,
             needs=frozenset(needs),
             status=status,
-            failure=(told or "AWS gives no reason") if _FAILED.fullmatch(status) else "",
+            failure=rds_states.reason(reader.account, name, status)
+            if status in rds_states.FAILED and placed[0]
+            else "",
             detail={
                 "deleting": status == "deleting",
                 "protected": bool(found.get("DeletionProtection")),
@@ -77,10 +76,10 @@ def snapshots(reader: Reader) -> Iterator[Resource]:
         have = tags.mapping(found.get("TagList"))
         ours, why = reader.whose(have)
         final = name == reader.snapshot
-        if not ours and not final and of != reader.platform:
+        if not ours and not final and of != reader.database:
             continue
         # RDS gives the instance's tags to it only if the instance says so.
-        ours = ours or (final and of == reader.platform and tags.PLATFORM not in have)
+        ours = ours or (final and of == reader.database and tags.PLATFORM not in have)
         needs = {(kinds.OPTION_GROUP, found["OptionGroupName"])} if found.get("OptionGroupName") else set()
         yield Resource(
             kinds.SNAPSHOT,
@@ -100,7 +99,7 @@ def backups(reader: Reader) -> Iterator[Resource]:
         of = found["DBInstanceIdentifier"]
         have = tags.mapping(found.get("TagList"))
         ours, why = reader.whose(have)
-        if not ours and of != reader.platform:
+        if not ours and of != reader.database:
             continue
         active = found.get("Status") == "active"
         yield Resource(
@@ -166,17 +165,19 @@ def _of_our_names(reader: Reader, kind: str, arns: dict[str, str]) -> Iterator[R
 
 def log_groups(reader: Reader) -> Iterator[Resource]:
     """Log groups of the cluster and the database. AWS' services make them again without our tag, so the name counts."""
-    cluster, database = f"/aws/eks/{reader.platform}/", f"/aws/rds/instance/{reader.platform}/"
-    for prefix in (cluster, f"/aws/containerinsights/{reader.platform}/", database):
-        every = reader.account.pages("logs", "describe_log_groups", "logGroups", logGroupNamePrefix=prefix)
-        for found in every:
-            ours = reader.database_is_ours if prefix == database else reader.cluster_is_ours
+    cluster = (reader.cluster_is_ours, f"cluster {reader.platform}")
+    prefixes = {
+        f"/aws/eks/{reader.platform}/": cluster,
+        f"/aws/containerinsights/{reader.platform}/": cluster,
+        f"/aws/rds/instance/{reader.database}/": (reader.database_is_ours, f"database {reader.database}"),
+    }
+    for prefix, (ours, owner) in prefixes.items():
+        for found in reader.account.pages("logs", "describe_log_groups", "logGroups", logGroupNamePrefix=prefix):
             yield Resource(
                 kinds.LOG_GROUP,
                 found["logGroupName"],
                 ours,
-                f"of {'database' if prefix == database else 'cluster'} {reader.platform}"
-                + ("" if ours else ", not ours"),
+                f"of {owner}" + ("" if ours else ", which is not ours"),
                 needs=key_id(found.get("kmsKeyId")),
                 detail={"bytes": found.get("storedBytes") or 0},
             )

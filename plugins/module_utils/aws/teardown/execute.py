@@ -22,12 +22,12 @@ from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.teardown impor
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.teardown.observe import Observer
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.teardown.plan import Options, Plan, plan
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.teardown.resources import Key, Resource
-from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.waiting import State, wait_for
+from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.waiting import State, interval, wait_for
 from ansible_collections.dbos.kubernetes.plugins.module_utils.progress import Progress
 
 ROUNDS = 4  # looks at everything; the second one is for log groups that EKS and RDS have made again
 LETTING_GO = 300.0  # seconds that AWS' services may take to let go of their network interfaces
-CATCHING_UP = 60.0  # seconds that a refusal may last when nothing is to be seen that causes it
+CATCHING_UP = 60.0  # seconds that AWS' parts may take to know of one another what is gone
 
 
 class Executor:
@@ -59,6 +59,16 @@ class Executor:
             )
             current = self._plan(self._observer.observe())
         return current
+
+    def confirm(self) -> list[str]:
+        """What AWS' inventory of tags still has, and its services don't, when that had the time to catch up."""
+        with self._progress.step("waiting for AWS' inventory of tags to forget what is gone") as step:
+            while True:
+                found = self._observer.unconfirmed()
+                if not found or step.seconds >= min(CATCHING_UP, self._timeout):
+                    return found
+                step.update(", ".join(found))
+                time.sleep(interval(step.seconds))
 
     def _plan(self, inventory: Iterable[Resource]) -> Plan:
         return plan(inventory, self._options, self._stuck)

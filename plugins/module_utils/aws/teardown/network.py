@@ -160,7 +160,7 @@ def nats(reader: Reader) -> Iterator[Resource]:
 
 def addresses(reader: Reader) -> Iterator[Resource]:
     """Elastic IP addresses."""
-    for found in reader.ec2("describe_addresses", "Addresses", "AllocationId", vpc=""):
+    for found in reader.account.call("ec2", "describe_addresses")["Addresses"]:
         have = tags.mapping(found.get("Tags"))
         ours, why = reader.whose(have)
         if ours:

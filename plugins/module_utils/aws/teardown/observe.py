@@ -77,13 +77,21 @@ _READ = {
 }
 
 
+# Listed for an hour after they are gone, or parts of something that is read, under other names.
+_UNTOLD = (
+    *("instance", "natgateway", "security-group-rule", "auto-backup", "listener", "listener-rule"),
+    *("nodegroup", "addon", "access-entry", "podidentityassociation"),
+)
+
+
 class Observer:
     """The inventory of a platform. Parts of it can be read anew; safe to share between threads."""
 
-    def __init__(self, account: Account, platform: str, snapshot: str = "") -> None:
-        """C(snapshot) is a name that must be free, so it is looked up wherever it comes from."""
+    def __init__(self, account: Account, platform: str, database: str = "", snapshot: str = "") -> None:
+        """C(database) is its identifier, if not the platform's name. C(snapshot) must be free, so it is looked up."""
         self._account = account
         self._platform = platform
+        self._database = database or platform
         self._snapshot = snapshot
         self._lock = threading.Lock()
         self._found: dict[Key, Resource] = {}
@@ -97,9 +105,10 @@ class Observer:
         self._reader = Reader(
             account=self._account,
             platform=self._platform,
+            database=self._database,
             snapshot=self._snapshot,
             cluster=cluster,
-            database_is_ours=data.is_ours(self._account, self._platform),
+            database_is_ours=data.is_ours(self._account, self._database, self._platform),
             vpcs=own,
             gateways=network.gateways_of(self._account, own),
         )
@@ -110,6 +119,15 @@ class Observer:
         with self._lock:
             self._found = {one.key: one for one in every}
             return list(self._found.values())
+
+    def unconfirmed(self) -> list[str]:
+        """ARNs that AWS' inventory of tags has, though the services that were asked don't."""
+        with self._lock:
+            names = {name for one in self._found.values() for name in (one.id, one.detail.get("arn"))}
+        listed = [arn for _, kind, arn in tagged(self._account, self._platform) if kind not in _UNTOLD]
+        known = tuple(f"{separator}{name}" for name in names if name for separator in "/:")
+        # A snapshot that is called so is part of automated backups.
+        return [one for one in listed if one not in names and not one.endswith(known) and ":snapshot:rds:" not in one]
 
     def again(self, kind: str) -> list[Resource]:
         """Read one kind anew; the whole inventory with it."""
@@ -128,15 +146,21 @@ class Observer:
             return list(self._found.values())
 
 
-def unread(account: Account, platform: str) -> Iterable[Resource]:
-    """What carries our tag and is of no kind that is read here."""
+def tagged(account: Account, platform: str) -> list[tuple[str, str, str]]:
+    """What AWS' inventory of tags has of the platform: service, kind and ARN. It lags behind."""
     wanted = [{"Key": tags.PLATFORM, "Values": [platform]}]
     found: list[dict[str, Any]] = account.pages(
         "resourcegroupstaggingapi", "get_resources", "ResourceTagMappingList", TagFilters=wanted
     )
-    for one in found:
-        arn = one["ResourceARN"]
+    parts = []
+    for arn in sorted(one["ResourceARN"] for one in found):
         service, _, _, rest = arn.split(":", 5)[2:]
-        kind = rest.replace(":", "/").split("/")[0]
+        parts.append((service, rest.replace(":", "/").split("/")[0], arn))
+    return parts
+
+
+def unread(account: Account, platform: str) -> Iterable[Resource]:
+    """What carries our tag and is of no kind that is read here."""
+    for service, kind, arn in tagged(account, platform):
         if kind not in _READ.get(service, ()):
             yield Resource(f"{service} {kind}", arn, why=f"tag {tags.PLATFORM}")

@@ -39,8 +39,8 @@ class Options:
     def __post_init__(self) -> None:
         if self.final_snapshot and not _SNAPSHOT_NAME.fullmatch(self.final_snapshot):
             raise DbosError(
-                f"'{self.final_snapshot}' can't be the name of a database snapshot (final_snapshot): it starts with a "
-                "letter and has letters, digits and single hyphens, 255 at most."
+                f"'{self.final_snapshot}' can't be the name of a database snapshot (teardown_final_snapshot): it "
+                "starts with a letter and has letters, digits and single hyphens, 255 at most."
             )
 
     @property
@@ -125,7 +125,7 @@ def _kept(ours: Mapping[Key, Resource], options: Options) -> dict[Key, str]:
         elif one.kind == kinds.BACKUP and options.keep_backups:
             kept[key] = "automated backups are kept until they expire"
         elif one.kind in wanted and one.goes_with not in ours:
-            kept[key] = f"keep: {wanted[one.kind]}"
+            kept[key] = f"teardown_keep: {wanted[one.kind]}"
     for key, by in closure([ours[key] for key in kept], ours).items():
         kept.setdefault(key, f"needed by {by.kind} {by.name or by.id}, which is kept")
     # The snapshot that is going to be made, and backups that outlive the database, can't be read without its key.
@@ -185,21 +185,21 @@ def _undecided(decisions: Iterable[Decision], there: Mapping[Key, Resource], opt
             yield from _undecided_snapshot(one, there, options)
         if one.kind == kinds.REPOSITORY and one.detail.get("images") and not options.delete_images:
             yield (
-                f"Repository {one.id} holds {one.detail['images']} images: set delete_images: true, or keep it "
-                "(keep: [repositories])."
+                f"Repository {one.id} holds {one.detail['images']} images: set teardown_delete_images: true, or keep "
+                "it (teardown_keep: [repositories])."
             )
 
 
 def _undecided_snapshot(database: Resource, there: Mapping[Key, Resource], options: Options) -> Iterator[str]:
     if not options.final_snapshot:
         yield (
-            f"Database {database.id} is to be deleted: give the name of a final snapshot (final_snapshot), say that "
-            "there is to be none (final_snapshot: none), or keep it (keep: [database])."
+            f"Database {database.id} is to be deleted: give the name of a final snapshot (teardown_final_snapshot), "
+            "say that there is to be none (teardown_final_snapshot: none), or keep it (teardown_keep: [database])."
         )
     elif options.snapshot and _BEYOND_SNAPSHOT.fullmatch(database.status):
         yield (
             f"Database {database.id} is {database.status}, so AWS can make no final snapshot of it: mend it, or set "
-            "final_snapshot: none."
+            "teardown_final_snapshot: none."
         )
     elif options.snapshot and (kinds.SNAPSHOT, options.snapshot) in there:
-        yield f"There is a database snapshot {options.snapshot} already: give another name (final_snapshot)."
+        yield (f"There is a database snapshot {options.snapshot} already: give another name (teardown_final_snapshot).")

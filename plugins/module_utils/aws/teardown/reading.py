@@ -29,9 +29,10 @@ class Reader:
 
     account: Account
     platform: str
+    database: str  # identifier
     snapshot: str
     cluster: Resource | None  # of the platform's name, ours or not
-    database_is_ours: bool  # that of the platform's name, if there is one
+    database_is_ours: bool  # that of this identifier, if there is one
     vpcs: frozenset[str]  # ours
     gateways: Mapping[str, str]  # internet gateways by the VPC of ours that they are attached to
 
@@ -53,8 +54,9 @@ class Reader:
         return False, "not ours, though it has a name of the platform's"
 
     def is_called(self, name: str, separators: str = "-") -> bool:
-        """Whether the name is the platform's, or begins with it."""
-        return name == self.platform or name.startswith(tuple(self.platform + one for one in separators))
+        """Whether the name is the platform's or the database's, or begins with it."""
+        names = {self.platform, self.database}
+        return name in names or name.startswith(tuple(one + separator for one in names for separator in separators))
 
     def placed(self, have: Mapping[str, str], vpc: str | None = None) -> tuple[bool, str] | None:
         """The same of what is found by its tags or in our VPC."""
@@ -70,8 +72,6 @@ class Reader:
 
         def read(one: tuple[str, list[str]]) -> list[Json]:
             found: dict[str, Any] = {option: [{"Name": one[0], "Values": one[1]}], **arguments}
-            if operation == "describe_addresses":  # the only one that has no pages
-                return list(self.account.call("ec2", operation, **found)[key])
             return self.account.pages("ec2", operation, key, **found)
 
         return list({one[identity]: one for part in together(read, wanted) for one in part}.values())

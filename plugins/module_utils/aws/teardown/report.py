@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws import costs
@@ -20,7 +20,15 @@ Json = dict[str, Any]
 _READ = (plans.DELETE, plans.ALONG, plans.SCHEDULED, plans.KEEP, plans.LEAVE, plans.FOREIGN)
 
 
-def result(platform: str, region: str, current: Plan, deleted: Iterable[Resource], *, check: bool) -> Json:
+def result(
+    platform: str,
+    region: str,
+    current: Plan,
+    deleted: Iterable[Resource] = (),
+    unconfirmed: Sequence[str] = (),
+    *,
+    check: bool,
+) -> Json:
     """The module's result: of the plan in check mode, else of what is left after it was followed."""
     gone = list(deleted)
     left = current.having(plans.LEAVE, *([] if check else [plans.DELETE, plans.ALONG]))
@@ -32,6 +40,7 @@ def result(platform: str, region: str, current: Plan, deleted: Iterable[Resource
         "scheduled": [_entry(one) for one in current.having(plans.SCHEDULED)],
         "foreign": [_entry(one) for one in current.having(plans.FOREIGN)],
         "undecided": list(current.undecided),
+        "unconfirmed": list(unconfirmed),
         "monthly_cost": costs.total(cost for one in [*kept, *left] if (cost := _cost(one.resource))),
         "unpriced": sorted(
             {cost.what for one in [*kept, *left] if (cost := _cost(one.resource)) and cost.month is None}
@@ -47,7 +56,10 @@ def result(platform: str, region: str, current: Plan, deleted: Iterable[Resource
 
 def failure(platform: str, region: str, left: list[Json]) -> str:
     """The one sentence when something is left."""
-    whom = "; ".join(f"{one['kind']} {one['id']} ({one['why']})" for one in left)
+    reasons: dict[str, list[str]] = {}
+    for one in left:
+        reasons.setdefault(one["why"], []).append(f"{one['kind']} {one['id']}")
+    whom = "; ".join(f"{', '.join(those)} ({why})" for why, those in reasons.items())
     return (
         f"Platform {platform} in {region} is taken down but for: {whom}. Remove what is in the way, and run again to "
         "delete the rest."
@@ -75,8 +87,10 @@ def table(platform: str, region: str, current: Plan, gone: list[Resource], told:
         unknown = f", without {', '.join(told['unpriced'])}" if told["unpriced"] else ""
         about = f"about {told['monthly_cost']:.2f} USD a month (an estimate from list prices{unknown})"
         last.append(f"What is kept or left costs {about}.")
-    if not current.having(plans.DELETE, plans.ALONG, plans.KEEP, plans.LEAVE):
-        last.append("Nothing of the platform is left.")
+    if told["unconfirmed"]:
+        last.append(f"AWS' inventory of tags, which lags behind, still lists {', '.join(told['unconfirmed'])}.")
+    if not current.having(plans.DELETE, plans.ALONG, plans.LEAVE):
+        last.append("Nothing of the platform is left" + (" but for what is kept." if told["kept"] else "."))
     return "\n".join([*summary, *lines, *last])
 
 
