@@ -628,6 +628,18 @@ def test_a_role_that_is_not_known_everywhere_yet_is_waited_for(empty: Platform) 
     assert empty.aws.made_calls().count("eks:CreateCluster") > 1
 
 
+def test_what_is_not_seen_everywhere_yet_is_waited_for(empty: Platform) -> None:
+    empty.aws.faults({"kind": "not-yet", "seconds": 0.3})
+    empty.build()
+    empty.aws.faults()
+    assert not empty.prerequisites()["changed"] and not empty.nodegroup()["changed"]
+
+
+def test_a_wait_for_nothing_ends(platform: Platform) -> None:
+    told, seconds = waits(platform, clusters=["blue"])
+    assert told == "Cluster blue is gone: it does not exist, or somebody has deleted it" and seconds < 10
+
+
 def test_a_key_without_its_name_is_found_by_its_tags(empty: Platform) -> None:
     """As a run leaves it that is killed between making the key and naming it."""
     empty.prerequisites()

@@ -21,8 +21,8 @@ from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.waiting import
 from ansible_collections.dbos.kubernetes.plugins.module_utils.errors import DbosError
 
 UNKNOWN_ROLE = 45.0  # seconds within which a new role is known to all of AWS
-_ROLE = re.compile(r"\brole\b|principal|instance profile", re.IGNORECASE)
-_UNKNOWN = re.compile(r"assum|not authorized|trust|not exist|not found|invalid|permission", re.IGNORECASE)
+_NEW = re.compile(r"\brole\b|principal|instance profile|launch template|subnet", re.IGNORECASE)
+_UNKNOWN = re.compile(r"assum|not authorized|trust|n.t exist|not (be )?found|invalid|permission", re.IGNORECASE)
 Answer = TypeVar("Answer")
 Given = TypeVar("Given")
 
@@ -67,13 +67,16 @@ def check_owned(thing: str, have: Mapping[str, str], platform: str) -> None:
 
 
 def with_new_role(call: Callable[[], Answer]) -> Answer:
-    """Call EKS with a role that may have been made seconds ago: EKS refuses it until IAM has told all of AWS."""
+    """Call EKS with a role that may have been made seconds ago: EKS refuses it until IAM has told all of AWS.
+
+    So it is, for less long, with what EC2 has just made.
+    """
     give_up = time.monotonic() + UNKNOWN_ROLE
     while True:
         try:
             return call()
         except AwsError as error:
-            unknown = error.code.startswith("Invalid") and _ROLE.search(error.msg) and _UNKNOWN.search(error.msg)
+            unknown = error.code.startswith("Invalid") and _NEW.search(error.msg) and _UNKNOWN.search(error.msg)
             if not unknown or time.monotonic() > give_up:
                 raise
         time.sleep(2.0)

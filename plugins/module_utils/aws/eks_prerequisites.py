@@ -271,7 +271,7 @@ def _ensure_group(
         if not check:
             with _may_exist():
                 account.call("logs", "create_log_group", logGroupName=name, tags=dict(all_tags))
-            account.call("logs", "put_retention_policy", logGroupName=name, retentionInDays=retention)
+            _call_on_new(account, "logs", "put_retention_policy", {"logGroupName": name, "retentionInDays": retention})
         return [changes.made({"retention_days": retention, "tags": dict(all_tags)})]
     # Without our tag it is what a cluster has written last; its name is the cluster's own.
     arn = str(have["arn"]).removesuffix(":*")
