@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws import costs
@@ -106,6 +106,7 @@ def follow(inventory: list[Resource], options: Options, most: int = 10**6) -> li
     return list(left.values())
 
 
+@settings(deadline=None)
 @given(inventories(), DECISIONS)
 def test_nothing_goes_before_what_needs_it(inventory: list[Resource], options: Options) -> None:
     current = plan(inventory, options)
@@ -118,6 +119,7 @@ def test_nothing_goes_before_what_needs_it(inventory: list[Resource], options: O
                 assert place[one.key] < place[need]
 
 
+@settings(deadline=None)
 @given(inventories(), DECISIONS)
 def test_what_is_foreign_or_kept_stays_with_all_that_it_needs(inventory: list[Resource], options: Options) -> None:
     current = plan(inventory, options)
@@ -132,6 +134,7 @@ def test_what_is_foreign_or_kept_stays_with_all_that_it_needs(inventory: list[Re
     assert len(current.decisions) == len(inventory)
 
 
+@settings(deadline=None)
 @given(inventories(), DECISIONS, st.integers(0, 15))
 def test_a_teardown_that_was_cut_off_ends_like_a_whole_one(
     inventory: list[Resource], options: Options, done: int
