@@ -11,8 +11,8 @@ version_added: 1.0.0
 description:
   - Finds one part of what a client needs, from the instance's identifier. AWS is asked for the instance once a run, and for its password
     each time, because RDS changes it every week.
-  - In check mode an instance that does not exist, which a real run would make first, has a host that resolves nowhere (C(.invalid)),
-    no user, no password and no CA. So it has with C(teardown_scope=platform), when an earlier run has deleted it already.
+  - In check mode an instance that does not exist, which a real run would make first, has a host that resolves nowhere (C(.invalid)), a user
+    that says so, and no password and CA. So it has with C(teardown_scope=platform), when an earlier run has deleted it already.
 author:
   - dbos.kubernetes contributors (@dbos-kubernetes)
 extends_documentation_fragment:
@@ -72,7 +72,7 @@ class LookupModule(AwsLookup):
                 raise AwsError(
                     f"There is no RDS instance {name} in {account.region} that can be connected to: run provision.yml."
                 )
-            found = {"host": f"{name}.invalid", "port": 5432, "user": "", "password": "", "ca": ""}
+            found = {"host": f"{name}.invalid", "port": 5432, "user": "(to be made)", "password": "", "ca": ""}
         elif part == "password":
             return platform.password(account, self.memory, name)
         elif part == "ca":

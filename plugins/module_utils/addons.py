@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ansible_collections.dbos.kubernetes.plugins.module_utils.errors import DbosError
+from ansible_collections.dbos.kubernetes.plugins.module_utils.image_reference import parse
 
 Object = dict[str, Any]
 Identity = tuple[str, str, str, str]  # apiVersion, kind, namespace, name
@@ -19,6 +20,7 @@ Identity = tuple[str, str, str, str]  # apiVersion, kind, namespace, name
 DEFINITION = "CustomResourceDefinition"
 # Deleting one of these would take its users' objects along.
 _NEVER_PRUNED = ("Namespace", DEFINITION)
+_WORKLOADS = ("CronJob", "DaemonSet", "Deployment", "Job", "Pod", "ReplicaSet", "StatefulSet")
 _HOOK = "helm.sh/hook"
 
 
@@ -59,6 +61,33 @@ def merged(base: Any, patch: Any) -> Any:
 
 def _named(value: Any) -> bool:
     return isinstance(value, list) and bool(value) and all(isinstance(one, dict) and "name" in one for one in value)
+
+
+def with_images(documents: Sequence[Object], images: Mapping[str, str], addon: str) -> list[Object]:
+    """The documents with other images in their pods, where nodes can't reach those that the documents name."""
+    known = {str(parse(name)): instead for name, instead in images.items()}
+    result = [copy.deepcopy(document) for document in documents]
+    for document in result:
+        for container in _containers(document):
+            name = container.get("image", "")
+            instead = known.get(str(parse(name)))
+            if instead is None:
+                raise DbosError(
+                    f"The add-on {addon} runs the image {name}, for which no other is given: add it to "
+                    "ecr_mirror_images (or addons_images)."
+                )
+            container["image"] = instead
+    return result
+
+
+def _containers(document: Object) -> list[Object]:
+    """The containers of a workload, or of a pod."""
+    if document["kind"] not in _WORKLOADS:
+        return []
+    spec = document["spec"]
+    for key in ("jobTemplate", "spec", "template", "spec"):  # a CronJob has all of them, a Pod none
+        spec = spec.get(key, spec)
+    return [one for key in ("initContainers", "containers") for one in spec.get(key) or []]
 
 
 def record(name: str, namespace: str, documents: Sequence[Object]) -> Object:

@@ -11,6 +11,7 @@ import hashlib
 import http.client
 import json
 import re
+import shutil
 import socket
 import ssl
 import time
@@ -112,13 +113,23 @@ class Registry:
         self._expect(answer, 200, f"read the configuration of {reference}")
         return dict((json.loads(answer.body).get("config") or {}).get("Labels") or {})
 
-    def _manifest(self, reference: Reference) -> dict[str, Any] | None:
+    def manifest(self, reference: Reference) -> tuple[bytes, str] | None:
+        """A manifest, or list of manifests, as it is stored, and its media type; None if there is none."""
         path = f"/v2/{reference.repository}/manifests/{reference.digest or reference.tag}"
         answer = self._call("GET", path, {"Accept": _ACCEPT})
         if answer.status == 404:
             return None
         self._expect(answer, 200, f"read {reference}")
-        return dict(json.loads(answer.body))
+        return answer.body, answer.headers.get("Content-Type", MANIFEST)
+
+    def _manifest(self, reference: Reference) -> dict[str, Any] | None:
+        found = self.manifest(reference)
+        return dict(json.loads(found[0])) if found else None
+
+    def get_blob(self, repository: str, digest: str, into: IO[bytes]) -> None:
+        """Download a layer or configuration."""
+        answer = self._call("GET", f"/v2/{repository}/blobs/{digest}", into=into)
+        self._expect(answer, 200, f"read a layer of {repository}")
 
     def has_blob(self, repository: str, digest: str) -> bool:
         """Whether a layer or configuration is there already."""
@@ -164,28 +175,37 @@ class Registry:
             raise DbosError(f"In the registry {self.host}, {tagged} is another image already, {named}.")
 
     def delete_tag(self, reference: Reference) -> None:
-        """Remove a tag, and not the image, which its other tags and lists still name."""
+        """Remove a tag, and not the image, which its other tags and lists still name.
+
+        Older registries can't: they delete whole images only, and forget none by themselves.
+        """
         answer = self._call("DELETE", f"/v2/{reference.repository}/manifests/{reference.tag}")
-        if answer.status not in (200, 202, 404):
+        unable = answer.status == 405 or b"DIGEST_INVALID" in answer.body or b"UNSUPPORTED" in answer.body
+        if answer.status not in (200, 202, 404) and not unable:
             raise self._unexpected(answer, f"remove {reference}")
 
     def _location(self, answer: Answer) -> str:
         return urllib.parse.urljoin(self._base, answer.headers.get("Location", ""))
 
     def _call(
-        self, method: str, path: str, headers: dict[str, str] | None = None, body: bytes | IO[bytes] | None = None
+        self,
+        method: str,
+        path: str,
+        headers: dict[str, str] | None = None,
+        body: bytes | IO[bytes] | None = None,
+        into: IO[bytes] | None = None,
     ) -> Answer:
-        """Send a request; answers a challenge once, and tries a busy registry again."""
+        """Send a request; answers a challenge once, and tries a busy registry again. C(into) takes a large answer."""
         url = urllib.parse.urljoin(self._base, path)
-        answer = self._send(method, url, headers or {}, body)
+        answer = self._send(method, url, headers or {}, body, into)
         if answer.status == 401:
             self._authorize(answer)
-            answer = self._send(method, url, headers or {}, body)
+            answer = self._send(method, url, headers or {}, body, into)
         for pause in (1, 3):
             if answer.status not in _BUSY:
                 break
             time.sleep(pause)
-            answer = self._send(method, url, headers or {}, body)
+            answer = self._send(method, url, headers or {}, body, into)
         if answer.status in (401, 403):
             repository = path.partition("/v2/")[2].partition("/manifests/")[0].partition("/blobs/")[0]
             raise DbosError(
@@ -194,7 +214,9 @@ class Registry:
             )
         return answer
 
-    def _send(self, method: str, url: str, headers: dict[str, str], body: bytes | IO[bytes] | None) -> Answer:
+    def _send(
+        self, method: str, url: str, headers: dict[str, str], body: bytes | IO[bytes] | None, into: IO[bytes] | None
+    ) -> Answer:
         if body is not None and not isinstance(body, bytes):
             body.seek(0)
         request = urllib.request.Request(url, data=body, headers=headers, method=method)  # noqa: S310
@@ -203,7 +225,10 @@ class Registry:
             request.add_unredirected_header("Authorization", self._authorization)
         try:
             with self._opener.open(request, timeout=30) as response:
-                return Answer(response.status, response.headers, response.read())
+                if into is None:
+                    return Answer(response.status, response.headers, response.read())
+                shutil.copyfileobj(response, into, 1 << 20)
+                return Answer(response.status, response.headers, b"")
         except urllib.error.HTTPError as error:
             with error:
                 return Answer(error.code, error.headers, error.read())

@@ -86,6 +86,12 @@ options:
             V(keda-webhook) has KEDA's webhook refuse an impossible ScaledObject in a dry run.
         type: str
         choices: [sealing-certificate, keda-webhook]
+  images:
+    description:
+      - What pods run instead of the images that charts and manifests name, by these images' names. When it is not empty, an image that is not
+        among them is an error.
+    type: dict
+    default: {}
   helm:
     description: Path or name of the program that renders charts.
     type: str
@@ -121,7 +127,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.dbos.kubernetes.plugins.module_utils.addons import Object, overlaid
+from ansible_collections.dbos.kubernetes.plugins.module_utils.addons import Object, overlaid, with_images
 from ansible_collections.dbos.kubernetes.plugins.module_utils.helm import Chart, read, render
 from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.addons import PROBES, install, remove, wait_serving
 from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.apply import parallel
@@ -139,6 +145,11 @@ def addons(module: AnsibleModule) -> dict[str, Any]:
         return joined([_remove(client, one, params["wait_timeout"], module.check_mode) for one in wanted])
     kubernetes = client.version()
     rendered = parallel(lambda one: _documents(one, params["helm"], kubernetes), wanted)
+    if params["images"]:
+        rendered = [
+            with_images(documents, params["images"], one["name"])
+            for one, documents in zip(wanted, rendered, strict=True)
+        ]
     results = [
         install(client, one["name"], one["namespace"], documents, check=module.check_mode)
         for one, documents in zip(wanted, rendered, strict=True)
@@ -202,6 +213,7 @@ def main() -> None:
                     "mutually_exclusive": [("chart", "manifests")],
                     "required_one_of": [("chart", "manifests")],
                 },
+                "images": {"type": "dict", "default": {}},
                 "helm": {"type": "str", "default": "helm"},
                 "wait_timeout": {"type": "int", "default": 300},
             },

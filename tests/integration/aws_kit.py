@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -10,11 +11,13 @@ from typing import Any
 from unittest import mock
 
 import boto3
+import botocore.loaders
 import module_call
 from botocore.config import Config
 from server import Server
 
 REGION = "eu-west-1"
+MODELS = functools.cache(botocore.loaders.create_loader)  # AWS' models, which every client would read anew
 _NONE = ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_DEFAULT_REGION", "AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN")
 
 
@@ -71,7 +74,7 @@ class Aws:
 
     def module(self, name: str, /, *, check: bool = False, **options: Any) -> dict[str, Any]:
         """The result of one of our modules, called in this process."""
-        with mock.patch.dict(os.environ, self.env):
+        with mock.patch.dict(os.environ, self.env), mock.patch("botocore.session.create_loader", MODELS):
             for variable in _NONE:
                 os.environ.pop(variable, None)
             return module_call.call(name, check=check, **options)

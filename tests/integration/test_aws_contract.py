@@ -127,12 +127,12 @@ def test_what_is_not_there_yet_is_previewed(evaluate, aws):
     assert said["database"] == {
         "host": "production.invalid",
         "port": 5432,
-        "user": "",
+        "user": "(to be made)",
         "password": "",
         "ca": "",
         "sslmode": "verify-full",
     }
-    assert "there is no EKS cluster production in eu-central-1" in json.dumps(said["kubeconfig"])
+    assert "EKS cluster production in eu-central-1 does not exist" in json.dumps(said["kubeconfig"])
     assert set(calls) == {"eks:DescribeCluster", "rds:DescribeDBInstances"}
 
 

@@ -1,8 +1,8 @@
 """The whole walkthrough on AWS, from an empty account to nothing left: only endpoints are not Amazon's.
 
-AWS' APIs are the test server's. What is behind them is real: a local platform of the test's own in a network namespace has
-the Kubernetes behind the cluster's endpoint, which lets in only who has the cluster's tokens, the PostgreSQL behind the
-database's, and the registry behind ECR.
+AWS' APIs are the test server's. What is behind them is real: a local platform of the test's own, in a network namespace,
+has the Kubernetes behind the cluster's endpoint, which lets in only who has the cluster's tokens, the PostgreSQL behind
+the database's, and the registry behind ECR.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Site:
         self.aws, self.front, self.directory, self.inside = aws, front, directory, inside
         self._playbook, self._root = ansible_playbook, root
         ca = directory / "pki/ca.crt"
-        # Passwords as a user gives them, and the trust in the registry's certificate, which Amazon's needs not be given.
+        # Passwords as a user gives them, and the trust in the registry's certificate, which Amazon's needs not.
         self.secrets = {f"DATABASE_{role}_PASSWORD": uuid.uuid4().hex for role in ("OWNER", "APP", "METRICS")}
         self.environment = {**aws.env, **self.secrets, "AWS_REGION": None, "SSL_CERT_FILE": str(ca)}
         example = str(root / "examples/go-starter")
@@ -110,7 +110,7 @@ def site(platform, ansible_playbook, root, tmp_path_factory):
 def test_an_empty_account_is_previewed(site):
     run = site.play("site.yml", "--check", "--diff")
     assert run.changed > 10
-    assert "there is no EKS cluster production in eu-central-1" in run.output
+    assert "EKS cluster production in eu-central-1 does not exist" in run.output
     assert not [
         call for call in site.aws.made_calls() if not call.split(":")[1].startswith(("Describe", "Get", "List"))
     ]

@@ -52,6 +52,29 @@ def test_an_overlay_of_nothing_is_refused() -> None:
         addons.overlaid([deployment()], [{"kind": "Deployment", "metadata": {"name": "other"}}])
 
 
+def test_pods_run_copies_of_images_where_these_are_given() -> None:
+    pod = {
+        "initContainers": [{"name": "i", "image": "busybox"}],
+        "containers": [{"name": "c", "image": "ghcr.io/k/k:1"}],
+    }
+    kinds = [
+        thing("Deployment", "d", spec={"template": {"spec": pod}}),
+        thing("CronJob", "c", spec={"jobTemplate": {"spec": {"template": {"spec": pod}}}}),
+        thing("Pod", "p", spec=pod),
+    ]
+    others = [thing("CustomResourceDefinition", "x", spec={"template": {"spec": pod}}), thing("ConfigMap", "m")]
+    copies = {"docker.io/library/busybox:latest": "ecr/b@sha256:1", "ghcr.io/k/k:1": "ecr/k@sha256:2"}
+    documents = [*kinds, *others]
+    result = addons.with_images(documents, copies, "keda")
+    assert result[3:] == others and "ghcr.io" not in str(result[:3]) and "busybox" not in str(result[:3])
+    assert result[2]["spec"]["containers"] == [{"name": "c", "image": "ecr/k@sha256:2"}]
+    assert kinds[2]["spec"] == pod and pod["containers"][0]["image"] == "ghcr.io/k/k:1", (
+        "the documents stay as they were"
+    )
+    with pytest.raises(DbosError, match=r"keda runs the image ghcr.io/k/k:1, .* add it to ecr_mirror_images"):
+        addons.with_images(documents, {"busybox": "ecr/b@sha256:1"}, "keda")
+
+
 def test_an_upgrade_removes_what_was_dropped_but_no_definitions() -> None:
     old = [
         thing("ConfigMap", "gone"),

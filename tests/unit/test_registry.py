@@ -36,7 +36,7 @@ class Fake(ThreadingHTTPServer):
         self.silent = False  # sends no Docker-Content-Digest
         self.busy = 0
         self.immutable = False  # as in Amazon ECR
-        self.deletes = True
+        self.deletes = 202
         self.store: dict[str, bytes] = {"/v2/team/app/manifests/1": INDEX}
         self.requests: list[tuple[str, str]] = []
 
@@ -82,8 +82,8 @@ class Handler(BaseHTTPRequestHandler):
             digest = {} if fake.silent else {"Docker_Content_Digest": f"sha256:{hashlib.sha256(body).hexdigest()}"}
             return self.answer(200, body, **digest)
         if self.command == "DELETE":
-            if not fake.deletes:
-                return self.answer(405, b'{"errors":[{"code":"UNSUPPORTED"}]}')
+            if fake.deletes != 202:
+                return self.answer(fake.deletes, b'{"errors":[{"code":"DIGEST_INVALID"}]}' * (fake.deletes == 400))
             return self.answer(202 if fake.store.pop(self.path, None) else 404)
         if self.command == "PUT" and "/manifests/" in self.path and fake.immutable and self.path in fake.store:
             return self.answer(400, b'{"errors":[{"code":"TAG_INVALID"}]}')
@@ -285,8 +285,11 @@ def test_an_image_gets_and_loses_a_tag(fake: Fake) -> None:
     client.delete_tag(tagged)
     assert client.digest(tagged) is None
     assert client.digest(image) == EXPECTED
-    fake.deletes = False
-    with pytest.raises(DbosError, match=r"answers 405 to the request to remove .*:release-1"):
+    for unable in (400, 405):
+        fake.deletes = unable
+        client.delete_tag(tagged)
+    fake.deletes = 500
+    with pytest.raises(DbosError, match=r"answers 500 to the request to remove .*:release-1"):
         client.delete_tag(tagged)
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from typing import Any
+from unittest import mock
 
 import pytest
 
 from ansible_collections.dbos.kubernetes.plugins.module_utils import ledger, release_tags, workload
 from ansible_collections.dbos.kubernetes.plugins.module_utils.errors import DbosError
 from ansible_collections.dbos.kubernetes.plugins.module_utils.image_reference import Reference
+from ansible_collections.dbos.kubernetes.plugins.module_utils.tearing_down import Teardown
 
 HOST = "registry.example.com"
 ONE, OTHER = f"sha256:{'1' * 64}", f"sha256:{'2' * 64}"
@@ -84,6 +86,21 @@ def test_tags_come_once_and_go_with_the_record(registry: Registry) -> None:
     assert release_tags.keep(record(), {"host": HOST}, check=False) == ([], [])
     assert release_tags.forget([record()], {"host": HOST}) == []
     assert not registry.tags
+
+
+def test_a_teardown_removes_the_tags_of_all_records(registry: Registry) -> None:
+    records = [record(), record(version="v2")]
+    for one in records:
+        release_tags.keep(one, {"host": HOST}, check=False)
+    release_tags.keep(record(app="other"), {"host": HOST}, check=False)
+    asked = mock.Mock(registry={"host": HOST}, application=mock.Mock(namespace="shop"))
+    asked.application.name = "shop"
+    client = mock.Mock()
+    client.list.return_value = records
+    teardown = Teardown(client, asked, mock.Mock(), mock.Mock())
+    teardown._forget_images()
+    assert list(registry.tags) == [str(tag) for tag in release_tags.tags(record(app="other"), HOST).values()]
+    assert teardown.outcome.warnings == []
 
 
 def test_a_registry_that_refuses_is_a_warning(registry: Registry) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws import changes, eks, tags
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.account import Account, Json
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.changes import UNMADE, Change
+from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.ec2 import settled
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.errors import AwsError
 
 NODE_POLICIES = ["AmazonEKSWorkerNodePolicy", "AmazonEC2ContainerRegistryPullOnly"]
@@ -161,7 +162,7 @@ def _ensure_role(
             Tags=tags.pairs(want),
         )
         for change in policy_changes([], role):
-            account.call("iam", change.operation, **change.arguments)
+            _call_on_new(account, "iam", change.operation, change.arguments)
         return found, str(answer.get("Role", answer)["Arn"])
     eks.check_owned(role.thing, tags.mapping(have.get("Tags")), platform)
     attached = account.pages("iam", "list_attached_role_policies", "AttachedPolicies", RoleName=role.name)
@@ -169,6 +170,11 @@ def _ensure_role(
     for change in [] if check else found:
         account.call("iam", change.operation, **change.arguments)
     return found, str(have["Arn"])
+
+
+def _call_on_new(account: Account, service: str, operation: str, arguments: Json) -> None:
+    """A change of something just made, which all of AWS knows only after some seconds."""
+    settled(lambda: account.call(service, operation, **arguments))
 
 
 def _role(account: Account, name: str) -> Json | None:
@@ -226,8 +232,9 @@ def _make_key(account: Account, platform: str, want: Mapping[str, str]) -> str:
             Tags=tags.pairs(want, "TagKey", "TagValue"),
         )
     key = answer["KeyMetadata"]
-    account.call("kms", "enable_key_rotation", KeyId=key["KeyId"])
-    account.call("kms", "create_alias", AliasName=key_alias(platform), TargetKeyId=key["KeyId"])
+    _call_on_new(account, "kms", "enable_key_rotation", {"KeyId": key["KeyId"]})
+    alias = {"AliasName": key_alias(platform), "TargetKeyId": key["KeyId"]}
+    _call_on_new(account, "kms", "create_alias", alias)
     return str(key["Arn"])
 
 

@@ -59,8 +59,8 @@ def cluster(account: Account, memory: Memory, name: str) -> Json | str:
     found = memory.recall(f"cluster {account.region} {name}", ask)
     if found:
         return found
-    place = f"EKS cluster {name} in {account.region}"
-    return f"{place} is {status}." if status else f"there is no {place} (provision.yml makes it)."
+    it = f"EKS cluster {name} in {account.region}"
+    return f"{it} is {status}." if status else f"{it} does not exist; provision.yml makes it."
 
 
 def database(account: Account, memory: Memory, identifier: str, *, afresh: bool = False) -> Json | None:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+from moto.ec2 import utils
 from moto.ec2.models import EC2Backend, ec2_backends
 from moto.ec2.models.launch_templates import LaunchTemplate
 from moto.elbv2.models import ELBv2Backend
 
 from fake_aws.wire import ACCOUNT, Call, Refusal
 
-_moto = {
+_moto: dict[str, Any] = {
     "describe_launch_template_versions": EC2Backend.describe_launch_template_versions,
+    "is_filter_matching": utils.is_filter_matching,
     "create_load_balancer": ELBv2Backend.create_load_balancer,
     "delete_load_balancer": ELBv2Backend.delete_load_balancer,
     "create_launch_template": EC2Backend.create_launch_template,
@@ -51,6 +53,12 @@ def install() -> None:
             if balancer and interface.description.startswith(f"ELB net/{balancer.name}/"):
                 del ec2.enis[identifier]
 
+    def is_filter_matching(thing: Any, name: str, values: Any) -> bool:
+        if name == "tag-key":  # moto wants all of the keys, AWS any of them
+            return bool(utils.tag_filter_matches(thing, name, values))
+        return bool(_moto["is_filter_matching"](thing, name, values))
+
+    utils.is_filter_matching = is_filter_matching
     # moto shows the tags of its creation
     LaunchTemplate.tags = property(LaunchTemplate.get_tags, lambda _self, _tags: None)
     ELBv2Backend.create_load_balancer = create_load_balancer
