@@ -316,10 +316,14 @@ class Teardown:
         selector = ledger.selector(self.app)
         records = self.client.list("apps/v1", "ControllerRevision", self.request.application.namespace, selector)
         host = self.request.registry.get("host")
-        tags = sorted({str(tag) for one in records for tag in release_tags.tags(one, host).values()})
-        refused = [] if check else release_tags.forget(records, self.request.registry)
-        self.outcome.warnings += refused
-        self.outcome.untagged = [tag for tag in tags if not any(tag.rpartition(":")[2] in text for text in refused)]
+        if check:
+            self.outcome.untagged = sorted(
+                {str(tag) for one in records for tag in release_tags.tags(one, host).values()}
+            )
+        else:
+            self.lease.check()
+            self.outcome.untagged, warnings = release_tags.forget(records, self.request.registry)
+            self.outcome.warnings += warnings
         self.outcome.changes += [f"remove tag {tag}" for tag in self.outcome.untagged]
 
     # Kubernetes

@@ -285,7 +285,7 @@ def kube(app: App) -> dict[str, str]:
 
 
 class TestTakenDown:
-    """In this order: what is drained, one alone whose work is given up, and the other by a run that is killed again and again."""
+    """What is drained, one alone whose work is given up, and the other by a run that is killed again and again."""
 
     def test_once_it_has_drained(self, pair, teardown):
         busy = pair[0].begin()
@@ -309,8 +309,6 @@ class TestTakenDown:
             cursor.execute("SELECT rolname FROM pg_roles WHERE starts_with(rolname, %s)", (pair[0].database,))
             assert not cursor.fetchall()
         assert pair[1].objects() == before
-        # The local registry removes no tags; others do.
-        assert "still has the tag release-v1-" in " ".join(run.output.split()), run.output
         again = teardown("--limit", pair[0].name, **variables)
         assert (again.returncode, again.changed) == (0, 0), again.output
 
