@@ -24,6 +24,8 @@ from fake_aws.visibility import Visibility
 from fake_aws.wire import Answer, Call, Refusal, answer, read, refuse
 
 UNCHECKED = "AKIATEST"  # keys of tests, not of what they test: all is allowed to them, and no fault strikes
+# Regions that an account has only when somebody has enabled them
+OPT_IN = ("af-south-1", "ap-east-1", "ca-west-1", "eu-central-2", "eu-south-1", "il-central-1", "me-south-1")
 _SECRET = ("password", "secret", "token", "userdata")
 
 
@@ -129,6 +131,8 @@ class Application:
 
     def _served(self, call: Call, environ: dict[str, Any]) -> Answer:
         """The answer of the service."""
+        if call.region in OPT_IN:
+            raise _unknown_here(call)
         if self.policy and not call.access_key.startswith(UNCHECKED):
             self.policy.check(call)
         self.visibility.before(call)
@@ -208,6 +212,16 @@ class Application:
         body = json.dumps(result).encode()
         start_response(status, [("Content-Type", "application/json"), ("Content-Length", str(len(body)))])
         return [body]
+
+
+def _unknown_here(call: Call) -> Refusal:
+    """What a region says that the account has not enabled."""
+    if call.service == "ec2":
+        return Refusal("AuthFailure", "AWS was not able to validate the provided access credentials", 401)
+    message = "The security token included in the request is invalid."
+    if call.protocol in ("json", "rest-json"):
+        return Refusal("UnrecognizedClientException", message)
+    return Refusal("InvalidClientTokenId", message, 403)
 
 
 def _code(body: bytes) -> str:

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from moto.ec2.models import ec2_backends
 from moto.ecr.models import ecr_backends
+from moto.elb.models import elb_backends
+from moto.elbv2.models import elbv2_backends
 from moto.iam.models import iam_backends
 from moto.kms.models import kms_backends
 from moto.logs.models import logs_backends
@@ -89,11 +91,25 @@ def needs(call: Call, application: Application) -> list[Need]:
         asked["aws:TagKeys"] = [str(key) for key in keys]
     finder = _RESOURCES.get(call.service)
     found = list(finder(call, application)) if finder else []
+    if action(call) == "sts:GetCallerIdentity" or (not found and call.service == "kms" and "KeyId" in call.params):
+        return []  # nobody can be kept from the one, and the other is about a key that does not exist
+    own: Context = {}
+    if arn := call.params.get("PolicyArn"):
+        own["iam:PolicyARN"] = arn
     wanted = [
-        Need(action(call), arn, {**asked, **{f"aws:ResourceTag/{key}": value for key, value in have.items()}})
+        Need(action(call), arn, {**(asked if _is_made(call, arn) else own), **_resource_tags(have), **own})
         for arn, have in found or [("*", {})]
     ]
     return [*wanted, *_implied(call, application, tags, asked)]
+
+
+def _is_made(call: Call, arn: str) -> bool:
+    """Whether conditions on a request's tags apply: in EC2 not on what a new thing is made in or from."""
+    return call.service != "ec2" or arn.endswith("/*") or arn == "*" or call.name in ("create_tags", "delete_tags")
+
+
+def _resource_tags(have: dict[str, str]) -> Context:
+    return {f"aws:ResourceTag/{key}": value for key, value in have.items()}
 
 
 def _requested_tags(params: dict[str, Any]) -> dict[str, str]:
@@ -170,7 +186,7 @@ def _ec2(call: Call, application: Application) -> Found:
             yield f"{prefix}:{kind}/{identifier}", dict(ec2.tags.get(identifier, {}))
     if association := call.params.get("AssociationId"):
         for table in ec2.route_tables.values():
-            if association in table.associations:
+            if association in table.all_associations_ids:
                 yield f"{prefix}:route-table/{table.id}", dict(ec2.tags.get(table.id, {}))
 
 
@@ -223,8 +239,6 @@ def _kms(call: Call, application: Application) -> Found:
         if key in (known.id, known.arn, *names, *(f"arn:aws:kms:{call.region}:{ACCOUNT}:{name}" for name in names)):
             yield known.arn, kms.tagger.get_tag_dict_for_resource(known.id)
             return
-    if not alias:
-        yield f"arn:aws:kms:{call.region}:{ACCOUNT}:key/{key.removeprefix('alias/')}", {}
 
 
 def _logs(call: Call, application: Application) -> Found:
@@ -267,11 +281,16 @@ def _secretsmanager(call: Call, application: Application) -> Found:
 
 def _elb(call: Call, application: Application) -> Found:
     if not call.name.startswith("describe_"):
-        for key in ("LoadBalancerArn", "TargetGroupArn"):
-            if key in call.params:
-                yield call.params[key], {}
+        prefix = f"arn:aws:elasticloadbalancing:{call.region}:{ACCOUNT}:"
+        wanted = [call.params[key] for key in ("LoadBalancerArn", "TargetGroupArn") if key in call.params]
         if name := call.params.get("LoadBalancerName"):
-            yield f"arn:aws:elasticloadbalancing:{call.region}:{ACCOUNT}:loadbalancer/{name}", {}
+            wanted.append(f"{prefix}loadbalancer/{name}")
+        tags = {
+            item.arn: item.tags
+            for backends in (elb_backends, elbv2_backends)
+            for item in backends[ACCOUNT][call.region].iter_tagged_resources()
+        }
+        yield from ((arn, tags.get(arn, {})) for arn in wanted)
 
 
 _RESOURCES = {
@@ -349,7 +368,8 @@ def _implied(call: Call, application: Application, tags: dict[str, str], asked: 
             found += [Need("iam:GetRole", params["nodeRole"]), Need("iam:ListAttachedRolePolicies", params["nodeRole"])]
             found += _linked("eks-nodegroup.amazonaws.com", "AWSServiceRoleForAmazonEKSNodegroup")
         if name in ("create_nodegroup", "update_nodegroup_version") and params.get("launchTemplate"):
-            found.append(Need("ec2:RunInstances", "*"))
+            template = f"arn:aws:ec2:{call.region}:{ACCOUNT}:launch-template/{params['launchTemplate'].get('id', '*')}"
+            found.append(Need("ec2:RunInstances", "*", {"ec2:LaunchTemplate": template}))
         if name in ("create_pod_identity_association", "update_pod_identity_association") and params.get("roleArn"):
             found += _passed(params["roleArn"], "pods.eks.amazonaws.com")
             found.append(Need("iam:GetRole", params["roleArn"]))
@@ -369,6 +389,7 @@ def _implied(call: Call, application: Application, tags: dict[str, str], asked: 
             thing = next(params[key] for key in _RDS_NAMES if key in params)
             found.append(Need("rds:AddTagsToResource", f"{prefix}:{kind}:{thing}", asked))
         if name == "create_db_instance":
+            found.append(Need("rds:CreateDBInstance", f"{prefix}:og:default:postgres-17", asked))
             found += _linked("rds.amazonaws.com", "AWSServiceRoleForRDS")
         if name in ("create_db_instance", "modify_db_instance") and params.get("ManageMasterUserPassword"):
             secret = f"arn:aws:secretsmanager:{call.region}:{ACCOUNT}:secret:rds!db-0"
