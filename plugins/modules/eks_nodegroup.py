@@ -56,10 +56,12 @@ options:
         type: str
         default: ""
       instance_types:
-        description: Instance types, all of one architecture, in order of preference. Can't be changed.
+        description:
+          - Instance types, all of one architecture, in order of preference. Can't be changed.
+          - For Graviton's, such as V(m7g.large), images have to be built for C(linux/arm64).
         type: list
         elements: str
-        default: [m7g.large]
+        default: [m7i.large]
       ami_type:
         description: Kind of image, by default Amazon Linux 2023 for the processors of O(nodegroups[].instance_types). Can't be changed.
         type: str
@@ -274,7 +276,7 @@ def main() -> None:
         "nodegroup_name": {"type": "str", "required": True},
         "subnets": {"type": "list", "elements": "str", "default": []},
         "node_role": {"type": "str", "default": ""},
-        "instance_types": {"type": "list", "elements": "str", "default": ["m7g.large"]},
+        "instance_types": {"type": "list", "elements": "str", "default": ["m7i.large"]},
         "ami_type": {"type": "str", "choices": images},
         "capacity_type": {"type": "str", "choices": ["ON_DEMAND", "SPOT"], "default": "ON_DEMAND"},
         "disk_size": {"type": "int", "default": 50},

@@ -290,7 +290,7 @@ def test_tags_reach_instances_and_volumes(platform: Platform) -> None:
 def test_what_a_node_group_can_not_change_is_refused(platform: Platform) -> None:
     platform.cluster()
     platform.nodegroup()
-    options = platform.nodegroup_options(instance_types=["c7g.large"])
+    options = platform.nodegroup_options(instance_types=["c7i.large"])
     assert "can't change a node group's instance_types (default)" in platform.refused("eks_nodegroup", **options)
     both = [platform.nodegroup_options()["nodegroups"][0], {**options["nodegroups"][0], "nodegroup_name": "next"}]
     assert platform.ok("eks_nodegroup", nodegroups=both)["changes"] == ["node group next: made"]
