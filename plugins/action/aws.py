@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Runs the modules that make a platform on AWS: as the others, but in a process that has loaded what all of them need."""
+"""Runs the modules that make a platform on AWS, in processes that have loaded already what all of them need."""
 
 from __future__ import annotations
 

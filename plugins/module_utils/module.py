@@ -46,12 +46,15 @@ def run(
 
 
 def _no_secrets(kubeconfig: Any) -> set[str]:
-    """The option may hold credentials, so Ansible masks it; but messages must name a path, and a cluster."""
-    if isinstance(kubeconfig, dict):
-        clusters = kubeconfig.get("clusters") or []
-        names = {text for entry in clusters for text in (entry.get("name"), entry.get("cluster", {}).get("server"))}
-        return names | {why_absent(kubeconfig)} - {None}
-    return {kubeconfig} if isinstance(kubeconfig, str) and "{" not in kubeconfig else set()
+    """The option may hold credentials, so Ansible masks all of it; but messages must name a path, and a cluster."""
+    if isinstance(kubeconfig, str):
+        return set() if "{" in kubeconfig else {kubeconfig}
+    if not isinstance(kubeconfig, dict):
+        return set()
+    texts = [why_absent(kubeconfig)]
+    for entry in kubeconfig.get("clusters") or []:
+        texts += [entry.get("name"), entry.get("cluster", {}).get("server")]
+    return {text for text in texts if text}
 
 
 def application_spec() -> dict[str, dict[str, Any]]:

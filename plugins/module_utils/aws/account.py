@@ -81,7 +81,7 @@ class Account:
         self._lock = threading.Lock()  # a session's clients are safe to share, making them is not
 
     def client(self, service: str, *, once: bool = False) -> Any:
-        """The client of a service, as boto3's; with C(once) one that never sends a request twice but after throttling."""
+        """The client of a service; with C(once) one that never sends a request twice but after throttling."""
         with self._lock:
             if (service, once) not in self._clients:
                 from botocore.config import Config
