@@ -17,7 +17,11 @@ from ansible.parsing.vault import VaultLib, VaultSecret
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.dbos.kubernetes.plugins.module_utils.errors import DbosError, PlatformAbsent
-from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.client import Client, argument_spec
+from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.client import (
+    Client,
+    argument_spec,
+    forget_inline_files,
+)
 from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.sealing_controller import (
     ControllerAbsent,
     find_controller,
@@ -53,6 +57,8 @@ class ActionModule(ActionBase):
             return {**result, "failed": True, "msg": error.msg}
         except DbosError as error:
             return {**result, "failed": True, "msg": error.msg}
+        finally:
+            forget_inline_files()
 
 
 def backup(options: dict[str, t.Any], *, check: bool) -> dict[str, t.Any]:

@@ -17,6 +17,7 @@ from ansible_collections.dbos.kubernetes.plugins.module_utils.errors import (
     DbosError,
     PlatformAbsent,
 )
+from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.client import forget_inline_files
 from ansible_collections.dbos.kubernetes.plugins.module_utils.progress import Progress
 
 
@@ -42,6 +43,8 @@ def run(
             Progress().say(told)
             module.exit_json(changed=True, msg=told, **error.result)
         module.fail_json(msg=error.msg, **error.result)
+    finally:
+        forget_inline_files()
     module.exit_json(**result)
 
 

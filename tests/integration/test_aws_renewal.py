@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import uuid
 
 import pytest
@@ -63,11 +64,14 @@ def test_a_wait_outlives_its_token(front, aws, platform, namespace, monkeypatch,
     assert set(front.refused) == refusals
 
 
-def test_a_token_of_another_cluster_is_renewed_for_this_one(front, aws, namespace):
+def test_a_token_of_another_cluster_is_renewed_for_this_one(front, aws, namespace, monkeypatch, tmp_path):
+    """And the CA, which the library wants in a file, is in none when the module has ended."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     resource = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a", "namespace": namespace}}
     done = aws.module("manifests", kubeconfig=kubeconfig_of(front, "other"), resources=[resource])
     assert done.get("changed") is True, done
     assert set(front.refused) == {"not signed for this cluster"}
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_identity_that_the_cluster_does_not_know(front, aws, namespace):

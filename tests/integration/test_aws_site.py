@@ -176,6 +176,7 @@ def test_an_application_is_deployed_on_another_day_and_no_secret_shows(site, tem
     assert leaks(run.output.encode(), secrets) == []
     assert watch.samples > 20
     assert watch.found == set()
+    assert list(temporary.glob("dbos-kubernetes-*")) == []  # what a kubeconfig holds inline
     # Each secret of AWS is read when a task needs it; all else once.
     calls = Counter(site.aws.made_calls())
     assert calls.pop("ecr:GetAuthorizationToken") < 5 and calls.pop("secretsmanager:GetSecretValue") < 3

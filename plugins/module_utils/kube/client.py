@@ -430,13 +430,19 @@ class Client:
 
 @functools.cache
 def _inline_files() -> str:
-    """Where the library writes what a kubeconfig holds inline, such as the CA; it goes with this process.
-
-    By itself the library leaves it to atexit, which Ansible's workers don't run before Python 3.13.
+    """Where the library writes what a kubeconfig holds inline, such as the CA; by itself it leaves that to atexit, which
+    Ansible's workers don't run before Python 3.13, nor when they are the run's last.
     """
     path = tempfile.mkdtemp(prefix="dbos-kubernetes-")
     multiprocessing.util.Finalize(None, shutil.rmtree, (path, True), exitpriority=0)
     return path
+
+
+def forget_inline_files() -> None:
+    """Remove them: no client is used any more."""
+    if _inline_files.cache_info().currsize:
+        shutil.rmtree(_inline_files(), ignore_errors=True)
+        _inline_files.cache_clear()
 
 
 def lines(response: Any) -> Iterator[bytes]:
