@@ -11,8 +11,8 @@ version_added: 1.0.0
 description:
   - Finds one part of what a client needs, from the instance's identifier. AWS is asked for the instance once a run, and for its password
     each time, because RDS changes it every week.
-  - In check mode an instance that does not exist, which a real run would make first, has a host that resolves nowhere, a user that says so,
-    and no password and CA.
+  - In check mode an instance that does not exist, which a real run would make first, has a host that resolves nowhere (C(.invalid)),
+    a user that says so, no password and no CA. So it has with C(teardown_scope=platform), when an earlier run has deleted it already.
 author:
   - dbos.kubernetes contributors (@dbos-kubernetes)
 extends_documentation_fragment:

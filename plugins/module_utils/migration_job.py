@@ -110,7 +110,7 @@ def document(spec: Spec, name: str) -> Object:
     }
     command, arguments = spec.invocation
     secret = {"name": spec.url_secret, "key": spec.url_key}
-    mounts = [{"name": "tmp", "mountPath": "/tmp"}]  # noqa: S108
+    mounts = [{"name": "tmp", "mountPath": "/tmp"}]  # noqa: S108 - the pod's own
     volumes: list[Object] = [{"name": "tmp", "emptyDir": {}}]
     if spec.ca_config_map:
         mounts.append({"name": "database-ca", "mountPath": CA_DIRECTORY})

@@ -49,8 +49,8 @@ def _no_secrets(kubeconfig: Any) -> set[str]:
     """The option may hold credentials, so Ansible masks it; but messages must name a path, and a cluster."""
     if isinstance(kubeconfig, dict):
         clusters = kubeconfig.get("clusters") or []
-        names = {text for entry in clusters for text in (entry.get("name"), entry.get("cluster", {}).get("server"))}
-        return names | {why_absent(kubeconfig)} - {None}
+        names = [text for entry in clusters for text in (entry.get("name"), entry.get("cluster", {}).get("server"))]
+        return {text for text in (*names, why_absent(kubeconfig)) if text}
     return {kubeconfig} if isinstance(kubeconfig, str) and "{" not in kubeconfig else set()
 
 

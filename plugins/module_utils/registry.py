@@ -174,15 +174,16 @@ class Registry:
         if named != image.digest:
             raise DbosError(f"In the registry {self.host}, {tagged} is another image already, {named}.")
 
-    def delete_tag(self, reference: Reference) -> None:
+    def delete_tag(self, reference: Reference) -> bool:
         """Remove a tag, and not the image, which its other tags and lists still name.
 
-        Older registries can't: they delete whole images only, and forget none by themselves.
+        False for older registries, which can't: they delete whole images only, and forget none by themselves.
         """
         answer = self._call("DELETE", f"/v2/{reference.repository}/manifests/{reference.tag}")
         unable = answer.status == 405 or b"DIGEST_INVALID" in answer.body or b"UNSUPPORTED" in answer.body
         if answer.status not in (200, 202, 404) and not unable:
             raise self._unexpected(answer, f"remove {reference}")
+        return not unable
 
     def _location(self, answer: Answer) -> str:
         return urllib.parse.urljoin(self._base, answer.headers.get("Location", ""))
@@ -219,7 +220,7 @@ class Registry:
     ) -> Answer:
         if body is not None and not isinstance(body, bytes):
             body.seek(0)
-        request = urllib.request.Request(url, data=body, headers=headers, method=method)  # noqa: S310
+        request = urllib.request.Request(url, data=body, headers=headers, method=method)  # noqa: S310 - the opener knows no file:
         if self._authorization and url.startswith(self._base + "/"):
             # A redirect to a storage service must not carry it on.
             request.add_unredirected_header("Authorization", self._authorization)
@@ -262,7 +263,7 @@ class Registry:
             raise DbosError(f"The registry {self.host} sends credentials to {realm} without TLS: refused.")
         query = urllib.parse.urlencode({key: fields[key] for key in ("service", "scope") if key in fields})
         self._authorization = None
-        request = urllib.request.Request(f"{realm}?{query}")  # noqa: S310
+        request = urllib.request.Request(f"{realm}?{query}")  # noqa: S310 - checked above
         if basic:
             request.add_unredirected_header("Authorization", f"Basic {basic}")
         try:

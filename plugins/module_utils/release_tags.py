@@ -55,13 +55,14 @@ def keep(record: Object, registry: Mapping[str, Any], *, check: bool) -> tuple[l
     return done, warnings
 
 
-def forget(records: Iterable[Object], registry: Mapping[str, Any]) -> list[str]:
-    """Remove the tags of records that are gone; what could not be removed."""
-    warnings = []
+def forget(records: Iterable[Object], registry: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+    """Remove the tags of records that are gone: what was removed, and what a registry refused that removes tags."""
+    done, warnings = [], []
     gone = {tagged: image for record in records for image, tagged in tags(record, registry.get("host")).items()}
     for tagged, image in gone.items():
         try:
-            client_of(image, dict(registry)).delete_tag(tagged)
+            if client_of(image, dict(registry)).delete_tag(tagged):
+                done.append(str(tagged))
         except DbosError as error:
             warnings.append(f"The image {image} still has the tag {tagged.tag}, which keeps it: {error.msg}")
-    return warnings
+    return done, warnings

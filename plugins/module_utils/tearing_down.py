@@ -70,6 +70,7 @@ class Outcome:
     changes: list[str] = dataclasses.field(default_factory=list)
     cancelled: list[str] = dataclasses.field(default_factory=list)
     dropped: list[tuple[str, str]] = dataclasses.field(default_factory=list)
+    untagged: list[str] = dataclasses.field(default_factory=list)
     warnings: list[str] = dataclasses.field(default_factory=list)
 
 
@@ -107,6 +108,7 @@ class Teardown:
         """What would be done."""
         found = look(self.client, self.request.application)
         self.outcome.changes = [f"delete {identity(obj)}" for obj in found.going]
+        self._untag(found, check=True)
         if self.request.drop:
             with self._server() as server:
                 self._drop(server, check=True)
@@ -139,10 +141,9 @@ class Teardown:
             elif server:
                 self._judge(server)
             self._drop(server, check=False)
-            self._delete(found.stages[teardown_plan.CONFIGURATION])
-            if found.stages[teardown_plan.LEDGER]:
-                self._forget_images()
-            self._delete(found.stages[teardown_plan.LEDGER])
+            self._untag(found, check=False)
+            for stage in (teardown_plan.CONFIGURATION, teardown_plan.LEDGER):
+                self._delete(found.stages[stage])
         # The Lease is renewed no more: it may go, and the namespace with it.
         self._leave(found)
         return self._result(self._inventory(found), f"{self.app} was taken down:", found)
@@ -308,6 +309,23 @@ class Teardown:
         self.outcome.dropped = [(kind.capitalize(), name) for kind, name in (key.split(" ", 1) for key in dropped)]
         self.outcome.changes += [f"drop {name}" for name in dropped]
 
+    def _untag(self, found: Plan, *, check: bool) -> None:
+        """The images of the recorded versions: the registry may forget them now."""
+        if not found.stages[teardown_plan.LEDGER]:
+            return
+        selector = ledger.selector(self.app)
+        records = self.client.list("apps/v1", "ControllerRevision", self.request.application.namespace, selector)
+        host = self.request.registry.get("host")
+        if check:
+            self.outcome.untagged = sorted(
+                {str(tag) for one in records for tag in release_tags.tags(one, host).values()}
+            )
+        else:
+            self.lease.check()
+            self.outcome.untagged, warnings = release_tags.forget(records, self.request.registry)
+            self.outcome.warnings += warnings
+        self.outcome.changes += [f"remove tag {tag}" for tag in self.outcome.untagged]
+
     # Kubernetes
 
     def _delete(self, objects: Sequence[Object]) -> None:
@@ -332,13 +350,6 @@ class Teardown:
         for obj, there in zip(roots, parallel(delete, roots), strict=True):
             self.outcome.changes += [f"delete {identity(obj)}"] if there else []
         self._wait(objects)
-
-    def _forget_images(self) -> None:
-        """Before the ledger that names them: its versions' images lose the tags that keep them in the registry."""
-        application = self.request.application
-        records = self.client.list("apps/v1", "ControllerRevision", application.namespace, ledger.selector(self.app))
-        self.lease.check()
-        self.outcome.warnings += release_tags.forget(records, self.request.registry)
 
     def _wait(self, objects: Sequence[Object]) -> None:
         if not objects:
@@ -407,6 +418,7 @@ class Teardown:
         """The module's; C(before) has what went where that is not there C(now)."""
         lines = teardown_plan.rows(dataclasses.replace(now, **_going(before)) if before else now)
         lines += [("drop", kind, None, name, None) for kind, name in self.outcome.dropped]
+        lines += [("remove", "Tag", None, tag, None) for tag in self.outcome.untagged]
         database = self.request.application.database
         if self.outcome.changes and self.request.server_goes:
             lines.append(("delete", "Database", None, database, "it goes with its server"))

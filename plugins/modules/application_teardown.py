@@ -103,7 +103,7 @@ options:
     type: bool
     default: false
   registry:
-    description: The platform's registry, in which the images of its versions lose the tags that have kept them.
+    description: The platform's registry, which may forget the images of the application's versions then. What it refuses is a warning.
     type: dict
     default: {}
     suboptions:
@@ -181,12 +181,7 @@ from ansible_collections.dbos.kubernetes.plugins.module_utils.connection import 
 )
 from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.client import Unreachable
 from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.lease import Lease
-from ansible_collections.dbos.kubernetes.plugins.module_utils.module import (
-    application_spec,
-    check_library,
-    registry_options,
-    run,
-)
+from ansible_collections.dbos.kubernetes.plugins.module_utils.module import application_spec, check_library, run
 from ansible_collections.dbos.kubernetes.plugins.module_utils.system_database.roles import Role, Wanted
 from ansible_collections.dbos.kubernetes.plugins.module_utils.unfinished_work import Policy
 
@@ -263,6 +258,12 @@ def main() -> None:
         "logins": {"type": "list", "elements": "str", "default": []},
         "metrics": {"type": "list", "elements": "str", "default": []},
     }
+    registry = {
+        "host": {"type": "str"},
+        "ca_file": {"type": "path"},
+        "username": {"type": "str"},
+        "password": {"type": "str", "no_log": True},
+    }
     run(
         AnsibleModule(
             argument_spec={
@@ -278,7 +279,7 @@ def main() -> None:
                 "database": {"type": "dict", "required": True, "options": database},
                 "drop": {"type": "bool", "default": False},
                 "server_goes": {"type": "bool", "default": False},
-                "registry": {"type": "dict", "default": {}, "options": registry_options()},
+                "registry": {"type": "dict", "options": registry, "default": {}},
                 "timeout": {"type": "int", "default": 300},
             },
             supports_check_mode=True,

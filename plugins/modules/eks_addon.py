@@ -75,7 +75,7 @@ options:
     description: Kubernetes version that add-ons have to fit, in quotes. The cluster's when not given, which is one more call.
     type: str
   role_arns:
-    description: ARNs of roles by names that O(addons[].pod_identity_associations[].role_arn) may use instead, as M(dbos.kubernetes.eks_prerequisites#module) returns them.
+    description: ARNs of roles by names that O(addons[].pod_identity_associations[].role_arn) may use instead, as M(dbos.kubernetes.eks_prerequisites) returns them.
     type: dict
     default: {}
   purge:
@@ -124,7 +124,7 @@ addons:
       status: ACTIVE
       addon_version: v1.20.4-eksbuild.1
 waiting:
-  description: The add-ons that are not ACTIVE yet, as M(dbos.kubernetes.aws_wait#module) takes them.
+  description: The add-ons that are not ACTIVE yet, as M(dbos.kubernetes.aws_wait) takes them.
   returned: with O(state=present)
   type: list
   elements: dict

@@ -184,6 +184,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws import eks, eks_endpoint, tags
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws import eks_cluster as logic
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.account import Account
+from ansible_collections.dbos.kubernetes.plugins.module_utils.errors import DbosError
 from ansible_collections.dbos.kubernetes.plugins.module_utils.module import check_library, run
 
 
@@ -197,6 +198,8 @@ def eks_cluster(module: AnsibleModule) -> dict[str, Any]:
         return logic.delete(Account(params), params["platform"], protected=protected, **common)
     cidrs = tuple(params["public_access_cidrs"])
     logic.check_access(params["endpoint_public_access"], cidrs, anywhere=params["public_access_anywhere"])
+    if not params["subnet_ids"]:
+        raise DbosError("The cluster needs subnets: run the role network before, or set eks_subnet_ids.")
     groups = params["security_group_ids"]
     want = logic.Wanted(
         name=params["platform"],
@@ -249,7 +252,7 @@ def main() -> None:
             "choices": logic.LOG_TYPES,
             "default": ["api", "audit", "authenticator"],
         },
-        "key_arn": {"type": "str"},
+        "key_arn": {"type": "str", "no_log": False},  # a name, no key
         "support_type": {"type": "str", "choices": ["STANDARD", "EXTENDED"], "default": "STANDARD"},
         "support_warning_days": {"type": "int", "default": 60},
         "deletion_protection": {"type": "bool", "default": True},

@@ -56,10 +56,12 @@ options:
         type: str
         default: ""
       instance_types:
-        description: Instance types, all of one architecture, in order of preference. Can't be changed.
+        description:
+          - Instance types, all of one architecture, in order of preference. Can't be changed.
+          - For Graviton's, such as V(m7g.large), images have to be built for C(linux/arm64).
         type: list
         elements: str
-        default: [m7g.large]
+        default: [m7i.large]
       ami_type:
         description: Kind of image, by default Amazon Linux 2023 for the processors of O(nodegroups[].instance_types). Can't be changed.
         type: str
@@ -184,7 +186,7 @@ nodegroups:
       scaling_config: {minSize: 2, maxSize: 6, desiredSize: 2}
       launch_template: {id: lt-0123456789abcdef0, name: shop-default, version: "1"}
 waiting:
-  description: The groups that are not ACTIVE yet, as M(dbos.kubernetes.aws_wait#module) takes them.
+  description: The groups that are not ACTIVE yet, as M(dbos.kubernetes.aws_wait) takes them.
   returned: with O(state=present)
   type: list
   elements: dict
@@ -259,7 +261,7 @@ def main() -> None:
         "desired_size": {"type": "int"},
     }
     taint = {
-        "key": {"type": "str", "required": True},
+        "key": {"type": "str", "required": True, "no_log": False},  # a label, no key
         "value": {"type": "str", "default": ""},
         "effect": {"type": "str", "required": True, "choices": ["NO_SCHEDULE", "NO_EXECUTE", "PREFER_NO_SCHEDULE"]},
     }
@@ -274,7 +276,7 @@ def main() -> None:
         "nodegroup_name": {"type": "str", "required": True},
         "subnets": {"type": "list", "elements": "str", "default": []},
         "node_role": {"type": "str", "default": ""},
-        "instance_types": {"type": "list", "elements": "str", "default": ["m7g.large"]},
+        "instance_types": {"type": "list", "elements": "str", "default": ["m7i.large"]},
         "ami_type": {"type": "str", "choices": images},
         "capacity_type": {"type": "str", "choices": ["ON_DEMAND", "SPOT"], "default": "ON_DEMAND"},
         "disk_size": {"type": "int", "default": 50},

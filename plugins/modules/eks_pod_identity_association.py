@@ -10,7 +10,7 @@ module: eks_pod_identity_association
 short_description: Let pods of a service account act as an IAM role
 version_added: 1.0.0
 description:
-  - Makes all pod identity associations of a cluster, but those that add-ons own (see M(dbos.kubernetes.eks_addon#module)), and takes away what
+  - Makes all pod identity associations of a cluster, but those that add-ons own (see M(dbos.kubernetes.eks_addon)), and takes away what
     is not wanted any more. The add-on C(eks-pod-identity-agent) hands the credentials out.
   - No other collection has a module for them.
 author:
@@ -60,7 +60,7 @@ options:
         type: bool
         default: false
   role_arns:
-    description: ARNs of roles by names that O(associations[].role_arn) may use instead, as M(dbos.kubernetes.eks_prerequisites#module) returns them.
+    description: ARNs of roles by names that O(associations[].role_arn) may use instead, as M(dbos.kubernetes.eks_prerequisites) returns them.
     type: dict
     default: {}
   purge:

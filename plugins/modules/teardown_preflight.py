@@ -137,6 +137,10 @@ found:
   type: list
   elements: dict
   sample: [{name: mail, namespace: mail}]
+sealing_keys:
+  description: Whether the cluster has keys of Sealed Secrets, that go with it.
+  returned: success
+  type: bool
 refused:
   description: In check mode, why a real run would refuse; else empty.
   returned: success
@@ -163,6 +167,7 @@ from ansible_collections.dbos.kubernetes.plugins.module_utils.errors import Dbos
 from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.client import Client, KubeError, Unreachable
 from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.lease import Lease
 from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.relay import stop_run
+from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.sealing_controller import KEY_LABEL
 from ansible_collections.dbos.kubernetes.plugins.module_utils.module import check_library, run
 from ansible_collections.dbos.kubernetes.plugins.module_utils.unfinished_work import Count, Policy
 
@@ -193,10 +198,11 @@ def judged(
     """The module's result."""
     params = module.params
     counts: list[Count] = []
-    there, found = [], set[tuple[str, str]]()
+    there, found, keys = [], set[tuple[str, str]](), False
     try:
         if client and params["scope"] == "platform":
             found = counting.deployed(client) - {(one.name, one.namespace) for one in named}
+            keys = bool(client.list("v1", "Secret", label_selector=KEY_LABEL))
         there = [one for one in named if client and tearing_down.look(client, one).objects]
     except Unreachable as error:
         client, there = None, named
@@ -210,6 +216,10 @@ def judged(
         if not module.check_mode:
             raise type(error)(error.msg, **error.result, table=unfinished_work.table(counts)) from error
         warnings, refused = [f"{error.msg} (check mode goes on)"], error.msg
+    warnings += [
+        f"Application {name} in namespace {namespace} is not in the inventory. It goes with the platform."
+        for name, namespace in sorted(found)
+    ]
     for warning in warnings:
         module.warn(warning)
     if client and not module.check_mode:
@@ -221,6 +231,7 @@ def judged(
         "unfinished": sum(one.total for one in counts),
         "counts": unfinished_work.rows(counts),
         "found": [{"name": name, "namespace": namespace} for name, namespace in sorted(found)],
+        "sealing_keys": keys,
         "refused": refused,
         "table": unfinished_work.table(counts),
         "invocation": {"module_args": {"scope": params["scope"], "policy": params["policy"]}},

@@ -23,6 +23,7 @@ class AwsLookup(LookupBase):
 
     def run(self, terms: list[t.Any], variables: dict[str, t.Any] | None = None, **options: t.Any) -> list[t.Any]:
         self.set_options(var_options=variables, direct=options)
+        self._goes = (variables or {}).get("teardown_scope") == "platform"
         try:
             account = Account({"region": self.get_option("region"), "profile": self.get_option("profile")})
             return [self.look(account, str(term)) for term in terms]
@@ -40,5 +41,7 @@ class AwsLookup(LookupBase):
 
     @property
     def previews(self) -> bool:
-        """Whether nothing is to be made, so that what a real run makes first may be missing."""
-        return bool(context.CLIARGS.get("check"))
+        """Whether something may be missing: in check mode what a real run makes first, and in a run that takes the
+        platform down what an earlier one has deleted.
+        """
+        return bool(context.CLIARGS.get("check")) or self._goes

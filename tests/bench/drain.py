@@ -19,11 +19,11 @@ import psycopg2
 ROOT = Path(__file__).resolve().parents[2]
 sys.path += [str(ROOT / "collections"), str(ROOT / "tests/integration")]
 
-from python_kit import EXAMPLE, interpreter  # noqa: E402
+from python_kit import EXAMPLE, interpreter
 
-from ansible_collections.dbos.kubernetes.plugins.filter.database_url import database_url  # noqa: E402
-from ansible_collections.dbos.kubernetes.plugins.module_utils.connection import Database, open_server  # noqa: E402
-from ansible_collections.dbos.kubernetes.plugins.module_utils.system_database import work  # noqa: E402
+from ansible_collections.dbos.kubernetes.plugins.filter.database_url import database_url
+from ansible_collections.dbos.kubernetes.plugins.module_utils.connection import Database, open_server
+from ansible_collections.dbos.kubernetes.plugins.module_utils.system_database import work
 
 NAME = "bench_drain"
 VERSIONS = 5

@@ -17,7 +17,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 sys.path += [str(ROOT / "tests/integration")]
 
-from load_kit import Clients  # noqa: E402
+from load_kit import Clients
 
 LAST = "SELECT version_timestamp / 1000.0::float FROM dbos.application_versions WHERE version_name = %s"
 VERSIONS = "SELECT workflow_uuid, application_version FROM dbos.workflow_status"

@@ -18,17 +18,17 @@ ROOT = Path(__file__).resolve().parents[2]
 PATHS = [str(ROOT / "collections"), str(ROOT / "tests/integration")]
 sys.path += PATHS
 
-from ansible_collections.dbos.kubernetes.plugins.filter.database_url import database_url  # noqa: E402
-from ansible_collections.dbos.kubernetes.plugins.module_utils import (  # noqa: E402
+from ansible_collections.dbos.kubernetes.plugins.filter.database_url import database_url
+from ansible_collections.dbos.kubernetes.plugins.module_utils import (
     ledger,
     lifecycle,
     lifecycle_tick,
     retiring,
     workload,
 )
-from ansible_collections.dbos.kubernetes.plugins.module_utils.connection import Database, open_server  # noqa: E402
-from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.apply import apply_all, parallel  # noqa: E402
-from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.client import Client  # noqa: E402
+from ansible_collections.dbos.kubernetes.plugins.module_utils.connection import Database, open_server
+from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.apply import apply_all, parallel
+from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.client import Client
 
 NAME, APP = "bench_tick", "bench"
 SIZES = (1, 10, 100)

@@ -14,6 +14,7 @@ from typing import Any
 from unittest import mock
 
 from ansible.module_utils import _internal, basic
+from ansible.module_utils.common import warnings
 
 PACKAGE = "ansible_collections.dbos.kubernetes.plugins.modules"
 
@@ -27,6 +28,7 @@ def call(name: str, /, *, check: bool = False, **arguments: Any) -> dict[str, An
         mock.patch.object(basic, "_ANSIBLE_ARGS", json.dumps(payload).encode()),
         mock.patch.object(basic, "_ANSIBLE_PROFILE", "legacy"),
         mock.patch.object(_internal, "is_controller", False),  # else warnings go to the screen
+        mock.patch.dict(warnings._global_warnings, clear=True),  # they are the process'
         contextlib.redirect_stdout(output),
         contextlib.suppress(SystemExit),
     ):

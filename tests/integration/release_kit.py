@@ -6,7 +6,7 @@ import base64
 import json
 import secrets
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -139,10 +139,24 @@ class Kit:
         """A GET through the API server and the application's Service."""
         return self.kubectl("get", "--raw", f"/api/v1/namespaces/{self.namespace}/services/{self.app}:8080/proxy{path}")
 
-    # One call of a module, the way a playbook makes it
+    # One call of a module
 
     def call(self, module: str, *flags: str, **options: Any) -> dict[str, Any]:
-        """The module's result; C(failed) tells whether it failed."""
+        """The module's result; C(failed) tells whether it failed, C(output) has all that was said.
+
+        In this process, as the action plugin does, which takes a tenth of a playbook's time; with C(flags) of
+        ansible-playbook in a playbook, for what Ansible itself prints.
+        """
+        if flags:
+            return self._in_playbook(module, flags, options)
+        result = call(module, **options)
+        if options.get("lease"):
+            self.lease("absent")
+        # Ansible's own form of a warning, which a playbook's result doesn't have.
+        warnings = [warning["event"]["msg"] for warning in result.get("warnings", [])]
+        return {"failed": False, "changed": False, **result, "warnings": warnings, "output": json.dumps(result)}
+
+    def _in_playbook(self, module: str, flags: Sequence[str], options: dict[str, Any]) -> dict[str, Any]:
         result_file = self._directory / "result.json"
         result_file.unlink(missing_ok=True)
         playbook = self._directory / f"{module}.yml"

@@ -149,6 +149,8 @@ def test_no_executor_loses_its_work(kit: Kit) -> None:
 def test_work_claimed_in_the_gap_is_resumed_once(kit: Kit) -> None:
     """A decision taken just before the claim, played by hand: the pod goes although it has begun to work."""
     kit.sql("DELETE FROM dbos.workflow_status")
+    # A pod that is on its way out may still take work, and would lose it too.
+    until("one pod", lambda: kit.names("pods") == [f"{WORKLOAD}-0"], SOON)
     enqueue(kit, *[60] * 6)
     # All taken: one that is still queued could be claimed and lost by the pod while it ends, and be a third.
     until("3 busy executors", lambda: taken_by(kit) == [2, 2, 2], SOON)
@@ -186,6 +188,7 @@ def test_the_applications_own_metric(kit: Kit) -> None:
     refused = scale(kit, min_replicas=0, scale_to_zero=True, **metrics)
     assert refused["failed"] and "must be 1 or more" in refused["msg"]
     scaled(kit, **metrics)
+    until("a ready pod", lambda: kit.get("statefulset", WORKLOAD)["status"].get("readyReplicas"), SOON)
     enqueue(kit, *[30] * 5)
     until("3 replicas", lambda: replicas(kit) == 3, SOON)
     until("done", lambda: not unfinished(kit), 120)

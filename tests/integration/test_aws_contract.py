@@ -25,7 +25,7 @@ def environment(aws, tmp_path_factory):
 def evaluate(aws, ansible_playbook, environment, tmp_path, root):
     """Has an application's host evaluate expressions in tasks of one play: what they give, and what was called."""
 
-    def run(*arguments, check=True, tasks=1, **expressions):
+    def run(*arguments, check=True, tasks=1, without=(), **expressions):
         texts = {name: text.replace("PLATFORM", "hostvars['production']") for name, text in expressions.items()}
         task = {
             "ansible.builtin.copy": {"dest": str(tmp_path / "said"), "content": "{{ said | to_json }}"},
@@ -40,7 +40,7 @@ def evaluate(aws, ansible_playbook, environment, tmp_path, root):
             *arguments,
             inventory=root / "inventories/aws",
             extra_vars={"rds_ca_url": environment["BUNDLE"]},
-            env=environment,
+            env=environment | dict.fromkeys(without),
             check=check,
         )
         said = json.loads((tmp_path / "said").read_text()) if done.returncode == 0 else done.output
@@ -140,3 +140,12 @@ def test_what_is_not_there_is_named(evaluate, aws):
     aws.reset()
     said, _calls = evaluate(host="PLATFORM.platform_database.host", check=False)
     assert "There is no RDS instance production in eu-central-1 that can be connected to: run provision.yml." in said
+
+
+def test_missing_credentials_are_named(evaluate, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    said, calls = evaluate(
+        kubeconfig="PLATFORM.platform_kubernetes", check=False, without=("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+    )
+    assert "There are no AWS credentials: set AWS_PROFILE" in said
+    assert not calls

@@ -194,4 +194,3 @@ def test_the_roles_make_what_the_modules_do(
     filters = [{"Name": "group-name", "Values": ["shop-database"]}]
     [database] = aws.client("ec2").describe_security_groups(Filters=filters)["SecurityGroups"]
     assert [pair["GroupId"] for pair in database["IpPermissions"][0]["UserIdGroupPairs"]] == [group]
-    assert play().changed == 0

@@ -1,18 +1,22 @@
 """The whole walkthrough on AWS, from an empty account to nothing left: only endpoints are not Amazon's.
 
-AWS' APIs are the test server's. What is behind them is real: a local platform of the test's own, in a network namespace,
-has the Kubernetes behind the cluster's endpoint, which lets in only who has the cluster's tokens, the PostgreSQL behind
-the database's, and the registry behind ECR.
+AWS' APIs are the test server's. What is behind them is real: a local platform of the test's own, in a network
+namespace, has the Kubernetes behind the cluster's endpoint, which lets in only who has the cluster's tokens, the
+PostgreSQL behind the database's, and the registry behind ECR.
 """
 
 from __future__ import annotations
 
 import os
+import re
+import subprocess
 import uuid
+from collections import Counter
 
 import pytest
 from aws_kit import Aws
 from eks_front import EksFront
+from leak_kit import Watch, leaks
 from namespace_kit import local_platform, network
 from server import Server
 
@@ -20,7 +24,7 @@ pytestmark = pytest.mark.slow
 
 NODE = "10.219.0.1"
 INVENTORY = "inventories/aws"
-NAME = "production"  # the platform's in the inventory, which is the cluster's
+NAME, REGION = "production", "eu-central-1"  # the platform's in the inventory
 
 
 class Site:
@@ -68,6 +72,31 @@ class Site:
             ],
         }
 
+    @property
+    def registry_password(self):
+        return self.aws.server.application.patches.registry_password
+
+    def kubectl(self, *arguments):
+        """What it prints, as the local platform's administrator."""
+        command = [self.directory / "bin/kubectl", f"--kubeconfig={self.directory}/kubeconfig", *arguments]
+        done = self.inside.run(subprocess.run, command, capture_output=True, text=True, check=True)
+        return done.stdout
+
+    def left(self):
+        """What the account still has, but keys, which AWS deletes days later."""
+        ec2 = self.aws.client("ec2", REGION)
+        return [
+            *self.aws.client("eks", REGION).list_clusters()["clusters"],
+            *self.aws.client("rds", REGION).describe_db_instances()["DBInstances"],
+            *self.aws.client("ecr", REGION).describe_repositories()["repositories"],
+            *self.aws.client("iam", REGION).list_roles()["Roles"],
+            *self.aws.client("logs", REGION).describe_log_groups()["logGroups"],
+            *self.aws.client("secretsmanager", REGION).list_secrets()["SecretList"],
+            *ec2.describe_vpcs(Filters=[{"Name": "tag-key", "Values": ["dbos.kubernetes/platform"]}])["Vpcs"],
+            *ec2.describe_addresses()["Addresses"],
+            *ec2.describe_launch_templates()["LaunchTemplates"],
+        ]
+
     def play(self, playbook, *arguments, **variables):
         """A run in a process of its own."""
         self.aws.clear_calls()
@@ -110,7 +139,7 @@ def site(platform, ansible_playbook, root, tmp_path_factory):
 def test_an_empty_account_is_previewed(site):
     run = site.play("site.yml", "--check", "--diff")
     assert run.changed > 10
-    assert "EKS cluster production in eu-central-1 does not exist" in run.output
+    assert f"EKS cluster {NAME} in {REGION} does not exist" in run.output
     assert not [
         call for call in site.aws.made_calls() if not call.split(":")[1].startswith(("Describe", "Get", "List"))
     ]
@@ -123,13 +152,49 @@ def test_from_an_empty_account_to_a_running_application(site):
 
 
 def test_a_second_run_changes_nothing(site):
-    run = site.play("site.yml")
+    run = site.play("provision.yml")
     assert run.changed == 0, run.output
     calls = site.aws.made_calls()
-    assert len(calls) <= 70, calls
+    assert len(calls) <= 60, calls
 
 
-def test_an_application_is_deployed_on_another_day(site):
-    run = site.play("deploy.yml", "--limit", "dbos-app", release_version="v2")
+def test_an_application_is_deployed_on_another_day_and_no_secret_shows(site, temporary):
+    """In a process that knows of the platform what the inventory says, watched by one that looks for secrets."""
+    password = (site.directory / "postgresql/admin-password").read_text().strip()
+    secrets = {
+        **site.secrets,
+        "master": password,
+        "AWS": site.aws.env["AWS_SECRET_ACCESS_KEY"],
+        "registry": site.registry_password,
+        "token": "k8s-aws-v1.aHR0c",  # as every token begins
+    }
+    below = {"TMPDIR": temporary, "ANSIBLE_LOCAL_TEMP": temporary / "l", "ANSIBLE_REMOTE_TEMP": temporary / "r"}
+    site.environment |= {name: str(path) for name, path in below.items()}
+    with Watch(secrets, temporary) as watch:
+        run = site.play("deploy.yml", "--limit", "dbos-app", "--diff", "-vvv", release_version="v2")
     assert run.changed > 0
-    site.play("status.yml", "--limit", "dbos-app", release_version="v2")
+    assert leaks(run.output.encode(), secrets) == []
+    assert watch.samples > 20
+    assert watch.found == set()
+    # Each secret of AWS is read when a task needs it; all else once.
+    calls = Counter(site.aws.made_calls())
+    assert calls.pop("ecr:GetAuthorizationToken") < 5 and calls.pop("secretsmanager:GetSecretValue") < 3
+    assert calls == {"eks:DescribeCluster": 1, "rds:DescribeDBInstances": 1}
+
+
+def test_its_status_is_shown(site):
+    run = site.play("status.yml", "--limit", "dbos-app")
+    assert re.search(r"v2 +Promoted", run.output)
+
+
+def test_nothing_is_left_at_the_end(site):
+    run = site.play(
+        "teardown.yml",
+        teardown_scope="platform",
+        teardown_confirm=NAME,
+        teardown_final_snapshot="none",
+        teardown_delete_images=True,
+    )
+    assert "Nothing of the platform is left." in run.output
+    assert site.kubectl("get", "namespace", "dbos", "--ignore-not-found") == ""
+    assert not site.inside.run(site.left)

@@ -9,8 +9,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+import botocore
 import pytest
 import teardown_kit as kit
 from aws_kit import REGION, Aws
@@ -454,7 +456,9 @@ class TestPlaybook:
         aws.clear_calls()
 
         def run(*arguments: str, check: bool = True, **variables: Any) -> Any:
-            named = {"platform_name": "shop", "platform_region": REGION, "teardown_scope": "platform", **variables}
+            bundle = f"file://{Path(botocore.__file__).parent / 'cacert.pem'}"
+            named = {"platform_name": "shop", "platform_region": REGION, "rds_ca_url": bundle}
+            named |= {"teardown_scope": "platform", **variables}
             inventory = root / "inventories/aws"
             return ansible_playbook(
                 "teardown.yml", *arguments, inventory=inventory, extra_vars=named, env=aws.env, check=check

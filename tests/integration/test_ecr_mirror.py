@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from aws_kit import Aws
 
 from ansible_collections.dbos.kubernetes.plugins.module_utils.image_mirror import Copy, mirrored
@@ -190,3 +191,31 @@ def test_two_at_once_make_the_same(registries: tuple[str, str]) -> None:
     copies = [Copy(image, mirrored(image, target, "twice"), Registry(source), Registry(target)) for _ in range(2)]
     with ThreadPoolExecutor(2) as pool:
         assert list(pool.map(Copy.make, copies)) == [digest] * 2
+
+
+def test_roles_hand_the_copies_on(
+    aws: Aws, registries: tuple[str, str], ansible_playbook: Callable[..., Any], root: Path, tmp_path: Path
+) -> None:
+    source, target = registries
+    aws.reset()
+    digest, name = publish(source, "addon", "linux/amd64"), f"{source}/addon:1"
+    variables = {
+        "ansible_connection": "local",
+        "ansible_python_interpreter": "{{ ansible_playbook_python }}",
+        "platform_name": "shop",
+        "platform_region": "eu-west-1",
+        "platform_registry": {"host": target},
+        "network_nat": "none",
+        "ecr_repositories": ["shop"],
+        "ecr_mirror_images": [name],
+    }
+    inventory, play = tmp_path / "hosts.yml", tmp_path / "play.yml"
+    inventory.write_text(yaml.safe_dump({"all": {"hosts": {"shop": variables}}}))
+    told = {"debug": {"msg": f"copy {{{{ addons_images['{name}'] }}}}"}}
+    tasks = [{"import_role": {"name": "dbos.kubernetes.ecr"}}, told]
+    addons = str(root / "roles/addons/defaults/main.yml")
+    play.write_text(yaml.safe_dump([{"hosts": "shop", "gather_facts": False, "vars_files": [addons], "tasks": tasks}]))
+    run = ansible_playbook(play, "--diff", inventory=inventory, env=aws.env)
+    repository = f"mirror/{source.replace(':', '-')}/addon"
+    assert run.changed == 2 and f"copy {target}/{repository}@{digest}" in run.output
+    assert repositories(aws) == [repository, "shop"]

@@ -25,6 +25,7 @@ KINDS = (
     "statefulset,deployment,service,configmap,secret,sealedsecret,job,controllerrevision,serviceaccount,"
     "poddisruptionbudget,scaledobject,triggerauthentication,persistentvolumeclaim"
 )
+NO_BACKUP = {"addons_sealing_keys_backup": ""}
 
 
 @dataclass(frozen=True)
@@ -178,15 +179,20 @@ class TestRefused:
         assert "Nothing was taken down: 1 unfinished workflow (1 enqueued)" in " ".join(run.output.split())
 
     def test_without_the_names(self, teardown, pair):
-        for confirm in ("", pair[0].name, "local"):
-            run = teardown(teardown_confirm=confirm)
-            assert run.returncode != 0
-            assert f"teardown_confirm={both(pair)}" in " ".join(run.output.split()), run.output
+        run = teardown(teardown_confirm=pair[0].name)
+        assert run.returncode != 0
+        assert f"teardown_confirm={both(pair)}" in " ".join(run.output.split()), run.output
 
     def test_a_platform_without_its_applications(self, teardown):
         run = teardown("--limit", "local", teardown_scope="platform", teardown_confirm="local")
         assert run.returncode != 0
         assert "Run without --limit" in " ".join(run.output.split()), run.output
+
+    def test_a_platform_whose_keys_open_what_is_in_git(self, teardown):
+        run = teardown("--check", teardown_scope="platform", secrets_manifests_directory="/sealed", **NO_BACKUP)
+        assert run.returncode != 0
+        said = " ".join(run.output.split())
+        assert "The sealing keys go with platform local, and nothing else opens the manifests in /sealed" in said
 
     def test_both_when_one_is_busy(self, pair, teardown):
         busy = pair[1].begin()
@@ -269,6 +275,8 @@ class TestRefused:
         finally:
             pair[1].end(busy)
         assert {"name": pair[1].name, "namespace": pair[1].namespace} in refused["found"]
+        assert f"Application {pair[1].name} in namespace {pair[1].namespace} is not in" in str(refused["warnings"])
+        assert refused["sealing_keys"]
         assert f"{pair[1].database} (not in the inventory), database {pair[1].database}" in refused["refused"]
 
 
@@ -277,7 +285,7 @@ def kube(app: App) -> dict[str, str]:
 
 
 class TestTakenDown:
-    """In this order: what is drained, one alone, and the other by a run that is killed again and again."""
+    """What is drained, one alone whose work is given up, and the other by a run that is killed again and again."""
 
     def test_once_it_has_drained(self, pair, teardown):
         busy = pair[0].begin()
@@ -290,7 +298,8 @@ class TestTakenDown:
 
     def test_one_alone_with_its_database(self, pair, teardown, platform):
         before = pair[1].objects()
-        variables = {"teardown_confirm": pair[0].name, "teardown_database": "drop"}
+        pair[0].begin()
+        variables = {"teardown_confirm": pair[0].name, "teardown_database": "drop", "teardown_abandon": "1"}
         run = teardown("--limit", pair[0].name, **variables)
         assert run.returncode == 0, run.output
         assert not pair[0].exists()
@@ -366,7 +375,8 @@ class TestInTheCloud:
         }  # fmt: skip
         ledger = {"app.kubernetes.io/component": "ledger"}
         record = {
-            "apiVersion": "apps/v1", "kind": "ControllerRevision", "revision": 1, "data": {"version": "v1"},
+            "apiVersion": "apps/v1", "kind": "ControllerRevision", "revision": 1,
+            "data": {"version": "v1", "documents": [{"spec": {"template": {"spec": {"containers": []}}}}]},
             "metadata": {"name": f"{app.name}-v1", "labels": labels | ours | ledger},
         }  # fmt: skip
         note = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "note"}, "data": {"of": "a person"}}

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
-from hypothesis import given
+import yaml
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws import costs
@@ -102,6 +106,7 @@ def follow(inventory: list[Resource], options: Options, most: int = 10**6) -> li
     return list(left.values())
 
 
+@settings(deadline=None)
 @given(inventories(), DECISIONS)
 def test_nothing_goes_before_what_needs_it(inventory: list[Resource], options: Options) -> None:
     current = plan(inventory, options)
@@ -114,6 +119,7 @@ def test_nothing_goes_before_what_needs_it(inventory: list[Resource], options: O
                 assert place[one.key] < place[need]
 
 
+@settings(deadline=None)
 @given(inventories(), DECISIONS)
 def test_what_is_foreign_or_kept_stays_with_all_that_it_needs(inventory: list[Resource], options: Options) -> None:
     current = plan(inventory, options)
@@ -128,6 +134,7 @@ def test_what_is_foreign_or_kept_stays_with_all_that_it_needs(inventory: list[Re
     assert len(current.decisions) == len(inventory)
 
 
+@settings(deadline=None)
 @given(inventories(), DECISIONS, st.integers(0, 15))
 def test_a_teardown_that_was_cut_off_ends_like_a_whole_one(
     inventory: list[Resource], options: Options, done: int
@@ -204,7 +211,8 @@ def test_a_final_snapshot_has_a_name_that_aws_takes() -> None:
 def test_images_are_not_deleted_without_a_decision() -> None:
     full = Resource(kinds.REPOSITORY, "shop/app", detail={"images": 12})
     assert plan([full], Options()).undecided == (
-        "Repository shop/app holds 12 images: set teardown_delete_images: true, or keep it (teardown_keep: [repositories]).",
+        "Repository shop/app holds 12 images: set teardown_delete_images: true, or keep it "
+        "(teardown_keep: [repositories]).",
     )
     assert not plan([full], Options(delete_images=True)).undecided
     assert not plan([full], Options(keep=frozenset({"repositories"}))).undecided
@@ -213,6 +221,7 @@ def test_images_are_not_deleted_without_a_decision() -> None:
 
 def test_a_kept_database_keeps_what_it_stands_in_and_no_more() -> None:
     secret = Resource("credentials of a database", "arn", goes_with=DATABASE.key)
+    assert secret.key in keys(plan([DATABASE, *AROUND, secret], SNAPSHOT), plans.ALONG)
     current = plan([DATABASE, *AROUND, secret], Options(keep=frozenset({"database"})))
     assert keys(current, plans.DELETE) == {(kinds.SUBNET, "subnet-3")}
     reasons = {one.resource.key: one.reason for one in current.having(plans.KEEP)}
@@ -321,3 +330,38 @@ def test_an_unknown_price_is_said_and_not_counted() -> None:
 def test_free_things_have_no_cost() -> None:
     assert costs.resource(kinds.VPC, {}) is None
     assert costs.resource(kinds.ENDPOINT, {"type": "Gateway"}) is None
+
+
+AVAILABLE = {
+    "network_nat": "per_zone",
+    "eks_nodegroups": [{"scaling_config": {"min_size": 3}}],
+    "rds_multi_az": True,
+    "rds_instance_class": "db.m7g.large",
+    "rds_allocated_storage": 100,
+}
+
+
+@pytest.mark.parametrize("variables", [{}, AVAILABLE])
+def test_the_documents_say_what_a_platform_costs(root: Path, variables: dict[str, Any]) -> None:
+    parts = costs.platform(variables)
+    rows = [f"| {one.what} | {one.month:.2f} |" for one in parts] + [f"| all | {costs.total(parts):.2f} |"]
+    assert "\n".join(rows) in (root / "docs/aws-costs.md").read_text()
+
+
+def test_a_network_without_nat_pays_for_endpoints_and_one_of_others_for_nothing() -> None:
+    whole = costs.total(costs.platform({}))
+    assert costs.total(costs.platform({"network_nat": "none"})) == pytest.approx(whole - 36.5 + 197.1, abs=0.01)
+    assert costs.total(costs.platform({"network_vpc_id": "vpc-1"})) == pytest.approx(whole - 36.5, abs=0.01)
+
+
+def test_the_defaults_that_are_priced_are_the_roles_own(root: Path) -> None:
+    network, rds = (
+        yaml.safe_load((root / f"roles/{role}/defaults/main.yml").read_text()) for role in ("network", "rds")
+    )
+    assert list(costs.ENDPOINTS) == network["network_endpoints"]
+    assert costs.platform({}) == costs.platform({**network, **rds})
+    module = importlib.import_module("ansible_collections.dbos.kubernetes.plugins.modules.eks_nodegroup")
+    options = yaml.safe_load(module.DOCUMENTATION)["options"]["nodegroups"]["suboptions"]
+    assert options["instance_types"]["default"] == [costs.NODE_TYPE]
+    assert options["disk_size"]["default"] == costs.NODE_DISK
+    assert options["scaling_config"]["suboptions"]["min_size"]["default"] == costs.NODES

@@ -281,13 +281,13 @@ def test_an_image_gets_and_loses_a_tag(fake: Fake) -> None:
     assert client.digest(tagged) == EXPECTED
     with pytest.raises(DbosError, match="app:taken is another image already"):
         client.tag(image, parse(f"{fake.host}/team/app:taken"))
-    client.delete_tag(tagged)
-    client.delete_tag(tagged)
+    assert client.delete_tag(tagged)
+    assert client.delete_tag(tagged)
     assert client.digest(tagged) is None
     assert client.digest(image) == EXPECTED
     for unable in (400, 405):
         fake.deletes = unable
-        client.delete_tag(tagged)
+        assert not client.delete_tag(tagged)
     fake.deletes = 500
     with pytest.raises(DbosError, match=r"answers 500 to the request to remove .*:release-1"):
         client.delete_tag(tagged)

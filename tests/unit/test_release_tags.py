@@ -37,10 +37,10 @@ class Registry:
             raise DbosError("It does not let you.")
         self.tags[str(tagged)] = str(image.digest)
 
-    def delete_tag(self, reference: Reference) -> None:
+    def delete_tag(self, reference: Reference) -> bool:
         if self.refuses:
             raise DbosError("It does not let you.")
-        self.tags.pop(str(reference), None)
+        return bool(self.tags.pop(str(reference), None))
 
 
 @pytest.fixture
@@ -84,7 +84,7 @@ def test_tags_come_once_and_go_with_the_record(registry: Registry) -> None:
     done, warnings = release_tags.keep(record(), {"host": HOST}, check=False)
     assert (list(registry.tags), warnings) == (done, [])
     assert release_tags.keep(record(), {"host": HOST}, check=False) == ([], [])
-    assert release_tags.forget([record()], {"host": HOST}) == []
+    assert release_tags.forget([record()], {"host": HOST}) == (done, [])
     assert not registry.tags
 
 
@@ -98,7 +98,12 @@ def test_a_teardown_removes_the_tags_of_all_records(registry: Registry) -> None:
     client = mock.Mock()
     client.list.return_value = records
     teardown = Teardown(client, asked, mock.Mock(), mock.Mock())
-    teardown._forget_images()
+    found = mock.Mock(stages={"ledger": records})
+    teardown._untag(found, check=True)
+    planned = teardown.outcome.untagged
+    assert len(planned) == len({*planned} & {*registry.tags}) > 0
+    teardown._untag(found, check=False)
+    assert sorted(teardown.outcome.untagged) == planned
     assert list(registry.tags) == [str(tag) for tag in release_tags.tags(record(app="other"), HOST).values()]
     assert teardown.outcome.warnings == []
 
@@ -108,4 +113,4 @@ def test_a_registry_that_refuses_is_a_warning(registry: Registry) -> None:
     done, warnings = release_tags.keep(record(), {"host": HOST}, check=False)
     assert (done, len(warnings)) == ([], 1)
     assert "has not got the tag release-v1-" in warnings[0] and warnings[0].endswith("It does not let you.")
-    assert "still has the tag release-v1-" in release_tags.forget([record()], {"host": HOST})[0]
+    assert "still has the tag release-v1-" in release_tags.forget([record()], {"host": HOST})[1][0]

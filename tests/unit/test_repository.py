@@ -59,10 +59,11 @@ def test_action_group_holds_the_modules_that_take_connection_options() -> None:
 
 
 def test_every_other_module_speaks_through_the_progress_action() -> None:
+    aws = runtime()["action_groups"]["aws"]
     routed = {
         name
         for name, route in runtime()["plugin_routing"]["modules"].items()
-        if route["action_plugin"] == "dbos.kubernetes.progress"
+        if route["action_plugin"] == f"dbos.kubernetes.{'aws' if name in aws else 'progress'}"
     }
     # An action plugin with a module's own name finds it by itself.
     own = {path.stem for path in ROOT.glob("plugins/action/*.py")}

@@ -41,7 +41,7 @@ DATABASE_LARGE_HOUR = {
     **{"r5": 0.25, "r6i": 0.25, "r6g": 0.225, "r7g": 0.239},
 }
 # Defaults of the roles eks and network.
-NODE_TYPE, NODES, NODE_DISK = "m7g.large", 2, 50
+NODE_TYPE, NODES, NODE_DISK = "m7i.large", 2, 50
 ENDPOINTS = ("ec2", "ecr.api", "ecr.dkr", "eks", "eks-auth", "elasticloadbalancing", "logs", "secretsmanager", "sts")
 _SIZES = {"nano": 1 / 16, "micro": 1 / 8, "small": 1 / 4, "medium": 1 / 2, "large": 1.0, "xlarge": 2.0}
 

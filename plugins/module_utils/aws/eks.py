@@ -14,15 +14,15 @@ from typing import Any, TypeVar
 
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws import account as connection
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws import states, tags
-from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.account import Account
+from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.account import Account, Json
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.changes import UNMADE, Change
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.errors import AwsError
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.waiting import wait_for
 from ansible_collections.dbos.kubernetes.plugins.module_utils.errors import DbosError
 
 UNKNOWN_ROLE = 45.0  # seconds within which a new role is known to all of AWS
-_ROLE = re.compile(r"\brole\b|principal|instance profile", re.IGNORECASE)
-_UNKNOWN = re.compile(r"assum|not authorized|trust|not exist|not found|invalid|permission", re.IGNORECASE)
+_NEW = re.compile(r"\brole\b|principal|instance profile|launch template|subnet", re.IGNORECASE)
+_UNKNOWN = re.compile(r"assum|not authorized|trust|n.t exist|not (be )?found|invalid|permission", re.IGNORECASE)
 Answer = TypeVar("Answer")
 Given = TypeVar("Given")
 
@@ -67,16 +67,26 @@ def check_owned(thing: str, have: Mapping[str, str], platform: str) -> None:
 
 
 def with_new_role(call: Callable[[], Answer]) -> Answer:
-    """Call EKS with a role that may have been made seconds ago: EKS refuses it until IAM has told all of AWS."""
+    """Call EKS with a role that may have been made seconds ago: EKS refuses it until IAM has told all of AWS.
+
+    So it is, for less long, with what EC2 has just made.
+    """
     give_up = time.monotonic() + UNKNOWN_ROLE
     while True:
         try:
             return call()
         except AwsError as error:
-            unknown = error.code.startswith("Invalid") and _ROLE.search(error.msg) and _UNKNOWN.search(error.msg)
+            unknown = error.code.startswith("Invalid") and _NEW.search(error.msg) and _UNKNOWN.search(error.msg)
             if not unknown or time.monotonic() > give_up:
                 raise
         time.sleep(2.0)
+
+
+def send(account: Account, service: str, change: Change) -> Json:
+    """The call of a change. What was to go may have gone already, when an answer was lost."""
+    removing = change.operation.startswith(("detach_", "disassociate_", "untag_"))
+    answer = (account.find if removing else account.call)(service, change.operation, **change.arguments)
+    return answer or {}
 
 
 def apply(account: Account, cluster: str, change: Change, timeout: float, **of: str) -> None:
@@ -84,7 +94,7 @@ def apply(account: Account, cluster: str, change: Change, timeout: float, **of: 
 
     C(of) names what is updated when it is not the cluster itself: C(nodegroupName) or C(addonName).
     """
-    answer = with_new_role(lambda: account.call("eks", change.operation, **change.arguments))
+    answer = with_new_role(lambda: send(account, "eks", change))
     update = answer.get("update")
     if update is None:
         return

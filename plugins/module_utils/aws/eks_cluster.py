@@ -337,12 +337,16 @@ def delete(account: Account, name: str, *, protected: bool, check: bool, wait: b
     if have is None:
         return {**changes.result({thing: []}), "cluster": None}
     eks.check_owned(f"EKS cluster {name}", have.get("tags", {}), name)
-    if have.get("deletionProtection") and protected:
+    # Of a cluster that could not be made it means nothing, and can't be turned off.
+    guarded = have.get("deletionProtection") and have["status"] not in ("FAILED", "DELETING")
+    if guarded and protected:
         raise DbosError(
             f"The cluster {name} is protected from deletion: set eks_deletion_protection: false to delete it."
         )
     if not check:
-        if have.get("deletionProtection"):
+        if have["status"] in states.BUSY:
+            wait_for({thing: states.free(states.cluster(account, name))}, timeout)
+        if guarded:
             off = {"name": name, "deletionProtection": False}
             eks.apply(account, name, Change({}, {"deletion_protection": False}, "update_cluster_config", off), timeout)
         if have["status"] != "DELETING":

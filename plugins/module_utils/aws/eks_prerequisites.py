@@ -168,7 +168,7 @@ def _ensure_role(
     attached = account.pages("iam", "list_attached_role_policies", "AttachedPolicies", RoleName=role.name)
     found = role_changes(have, [one["PolicyArn"] for one in attached], role, want)
     for change in [] if check else found:
-        account.call("iam", change.operation, **change.arguments)
+        eks.send(account, "iam", change)
     return found, str(have["Arn"])
 
 
@@ -202,7 +202,7 @@ def _ensure_key(account: Account, platform: str, all_tags: Mapping[str, str], ch
         ]
     differing += _key_tag_changes(have, want, key["KeyId"])
     for change in [] if check else differing:
-        account.call("kms", change.operation, **change.arguments)
+        eks.send(account, "kms", change)
     return differing, str(key["Arn"])
 
 
@@ -234,7 +234,8 @@ def _make_key(account: Account, platform: str, want: Mapping[str, str]) -> str:
     key = answer["KeyMetadata"]
     _call_on_new(account, "kms", "enable_key_rotation", {"KeyId": key["KeyId"]})
     alias = {"AliasName": key_alias(platform), "TargetKeyId": key["KeyId"]}
-    _call_on_new(account, "kms", "create_alias", alias)
+    with _may_exist():
+        _call_on_new(account, "kms", "create_alias", alias)
     return str(key["Arn"])
 
 
@@ -270,7 +271,7 @@ def _ensure_group(
         if not check:
             with _may_exist():
                 account.call("logs", "create_log_group", logGroupName=name, tags=dict(all_tags))
-            account.call("logs", "put_retention_policy", logGroupName=name, retentionInDays=retention)
+            _call_on_new(account, "logs", "put_retention_policy", {"logGroupName": name, "retentionInDays": retention})
         return [changes.made({"retention_days": retention, "tags": dict(all_tags)})]
     # Without our tag it is what a cluster has written last; its name is the cluster's own.
     arn = str(have["arn"]).removesuffix(":*")
@@ -286,7 +287,7 @@ def _ensure_group(
             )
         )
     for change in [] if check else found:
-        account.call("logs", change.operation, **change.arguments)
+        eks.send(account, "logs", change)
     return found
 
 
@@ -296,7 +297,7 @@ def _may_exist() -> Iterator[None]:
     try:
         yield
     except AwsError as error:
-        if error.code != "ResourceAlreadyExistsException":
+        if error.code not in ("ResourceAlreadyExistsException", "AlreadyExistsException"):
             raise
 
 

@@ -154,8 +154,8 @@ def _refuse_foreign(account: Account, platform: str, missing: Sequence[Thing], s
 
 def _foreign(title: str, identity: str, platform: str) -> str:
     return (
-        f"There is a {title} already ({identity}), without the tag {tags.PLATFORM}={platform}: it is not the "
-        "platform's. Take another platform_name, or rename or delete it."
+        f"The name of the {title} is taken: {identity} has it, without the tag {tags.PLATFORM}={platform}, so it is "
+        "not the platform's. Take another platform_name, or rename or delete it."
     )
 
 
@@ -365,8 +365,9 @@ class _Work:
             return
         subnet = self._id(plan.SUBNET, f"{self._name}-public-{one.facts['zone']}")
         address = self._id(plan.ADDRESS, one.name)
-        # The same for a run that was killed and for the next one, and another once a gateway has failed.
-        token = hashlib.sha256(json.dumps([subnet, address, sorted(self._state.ended)]).encode()).hexdigest()
+        # The same for a run that was killed and for the next one, and another once a gateway has failed or was deleted.
+        earlier = sorted([*self._state.ended, *self._state.ending])
+        token = hashlib.sha256(json.dumps([subnet, address, earlier]).encode()).hexdigest()
         self._make(one, SubnetId=subnet, AllocationId=address, ClientToken=token)
 
     def _endpoint(self, one: Thing) -> None:

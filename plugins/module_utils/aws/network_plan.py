@@ -241,7 +241,9 @@ def recognised(wanted: Things, there: Iterable[Thing]) -> Things:
     names = {one.id: one.title if one.kind in (GATEWAY, NAT) else one.name for one in found.values()}
     for one in found.values():
         for fact, value in one.facts.items():
-            if fact in _REFERENCES:
+            if fact == "subnets" and one.kind == ROUTES:
+                one.facts[fact] = sorted(names[each] for each in value if each in names)  # others may use our tables
+            elif fact in _REFERENCES:
                 listed = isinstance(value, list)
                 one.facts[fact] = sorted(names.get(each, each) for each in value) if listed else names.get(value, value)
     return found

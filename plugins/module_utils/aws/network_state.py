@@ -57,11 +57,11 @@ def read(account: Account, platform: str) -> State:
         )
     if vpcs:
         _inside(account, state, vpcs[0], platform)
-    for raw in gateways:
+    # Those in use come first: of two of one name the other is surplus.
+    for raw in sorted(gateways, key=lambda raw: not raw.get("Attachments")):
         attached = bool(vpcs) and [one["VpcId"] for one in raw.get("Attachments", [])] == [vpcs[0]["VpcId"]]
         _add(state, plan.GATEWAY, platform, {"attached": attached}, raw)
     nats = {address["AllocationId"]: one for one in state.of(plan.NAT) for address in one.raw["NatGatewayAddresses"]}
-    # Those in use come first: of two of one name the other is surplus.
     for raw in sorted(addresses, key=lambda raw: raw["AllocationId"] not in nats):
         nat = nats.get(raw["AllocationId"])
         _add(state, plan.ADDRESS, nat.name if nat else _name(plan.ADDRESS, raw), {}, raw)
@@ -118,7 +118,9 @@ def _inside(account: Account, state: State, vpc: Json, platform: str) -> None:
             facts["route_tables"] = raw["RouteTableIds"]
         else:
             facts |= {"subnets": raw["SubnetIds"], "groups": [group["GroupId"] for group in raw["Groups"]]}
-        _add(state, plan.ENDPOINT, _name(plan.ENDPOINT, raw), facts, raw)
+        # One that has failed is surplus, under its id, and another takes its place.
+        failed = raw["State"].lower() in ("failed", "rejected", "expired")
+        _add(state, plan.ENDPOINT, raw["VpcEndpointId"] if failed else _name(plan.ENDPOINT, raw), facts, raw)
     for raw in state.foreign[plan.GROUP]:
         if raw["GroupName"] == "default":
             number = len(raw["IpPermissions"]) + len(raw["IpPermissionsEgress"])

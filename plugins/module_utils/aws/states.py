@@ -19,6 +19,7 @@ BUSY = {"CREATING", "UPDATING", "PENDING"}  # it takes no update meanwhile
 # An add-on of ordinary pods is short of replicas while the first nodes start, and a while after.
 SHORT_OF_PODS = "InsufficientNumberOfReplicas"
 SETTLE = 900.0  # seconds
+APPEAR = 10.0  # seconds after which what was just made is seen everywhere
 GONE = State("gone", True)
 
 
@@ -68,8 +69,12 @@ def _look(
     judge: Callable[[Json], State] | None = None,
     **arguments: str,
 ) -> Look:
+    started = time.monotonic()
+
     def look() -> State:
         found = account.find("eks", operation, **arguments)
+        if found is None and not leaving and time.monotonic() - started < APPEAR:
+            return State("not to be seen yet", False)
         if found is None:
             return GONE if leaving else State("gone", False, "it does not exist, or somebody has deleted it")
         return judge(found[kind]) if judge else judged(found[kind], leaving=leaving)

@@ -193,6 +193,7 @@ def _load(path: Path) -> tuple[EllipticCurvePrivateKey, Certificate]:
     from cryptography.hazmat.primitives import serialization
 
     key = serialization.load_pem_private_key(path.with_suffix(".key").read_bytes(), None)
+    # The key is of our own making, so of this kind.
     return key, x509.load_pem_x509_certificate(path.with_suffix(".crt").read_bytes())  # type: ignore[return-value]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import re
@@ -56,6 +57,8 @@ class Application:
         self.policy: iam_policy.Policy | None = None
         self.lock = threading.RLock()
         self._moto = DomainDispatcherApplication(create_backend_app)
+        # It lists moto's directory at each request.
+        self._moto.get_backend_for_host = functools.cache(self._moto.get_backend_for_host)  # type: ignore[method-assign]
         self.patches = patches.install(self)
 
     def reset(self) -> None:

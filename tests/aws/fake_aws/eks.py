@@ -216,7 +216,7 @@ class Eks:
     def _delete_cluster(self, region: str, name: str) -> Json:
         cluster = self._cluster(region, name)
         data = cluster.data
-        if data["deletionProtection"]:
+        if data["deletionProtection"] and data["status"] == "ACTIVE":
             raise bad_request(
                 f"Cluster {name} has deletion protection enabled. Disable deletion protection and try again.",
                 clusterName=name,

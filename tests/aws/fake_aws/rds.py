@@ -116,17 +116,21 @@ def install(patches: Patches) -> None:
         _apply(database, wanted)
         failure = timeline.failure("db_instance.modify") if wanted or now else None
 
+        # What waits for the maintenance window is applied with the next change that does not wait.
+        database.put_off = {**getattr(database, "put_off", {}), **later}
+
         def modified() -> None:
             if failure:
                 database.status = failure.status or "incompatible-parameters"
                 rds_lifetime.tell(database, "failure", failure.message)
                 return
-            _apply(database, later if now else {})
             if now:
+                _apply(database, database.put_off)
+                database.put_off = {}
                 database.pending_modified_values.clear()
             database.status = "available"
 
-        if (now and later) or failure or "db_parameter_group_name" in wanted:
+        if (now and database.put_off) or failure or "db_parameter_group_name" in wanted:
             database.status = "modifying"
             timeline.after("db_instance.modify", modified)
         return database

@@ -246,7 +246,7 @@ def blockers(account: Account, platform: str, one: Resource) -> list[tuple[str, 
         told += f" of instance {instance}" if instance else ""
         told += f" ({description})" if description else ""
         ours = tags.owned(have, platform) or made_for(have, platform) or description == f"Amazon EKS {platform}"
-        passing = ours or description.startswith(_PARTS_BY_DESCRIPTION) or found_part(card)
+        passing = ours or description.startswith(_PARTS_BY_DESCRIPTION) or card.get("InterfaceType") in _PARTS
         found.append((told, passing and not instance))
     if one.kind == kinds.GROUP:
         for option in ("ip-permission.group-id", "egress.ip-permission.group-id"):
@@ -255,8 +255,3 @@ def blockers(account: Account, platform: str, one: Resource) -> list[tuple[str, 
                 if group["GroupId"] != one.id:
                     found.append((f"a rule of security group {group['GroupId']} ({group['GroupName']})", False))
     return found
-
-
-def found_part(card: Json) -> bool:
-    """Whether AWS holds an interface for something else of its own."""
-    return card.get("InterfaceType") in _PARTS

@@ -102,12 +102,11 @@ def plan(inventory: Iterable[Resource], options: Options, stuck: Mapping[Key, st
             return KEEP, kept[one.key]
         if one.key in left:
             return LEAVE, left[one.key]
+        parent = there.get(one.goes_with) if one.goes_with else None
+        if parent and decide(parent).action in (DELETE, ALONG):
+            return ALONG, f"with {parent.kind} {parent.name or parent.id}"
         if one.kind not in kinds.AFTER:
             return LEAVE, f"{one.why}, but this collection makes no such thing: delete it by hand, or remove its tag"
-        parent = there.get(one.goes_with) if one.goes_with else None
-        if parent and decide(parent).action in (DELETE, ALONG, LEAVE):
-            action = LEAVE if decide(parent).action == LEAVE else ALONG
-            return action, f"with {parent.kind} {parent.name or parent.id}"
         return DELETE, _how(one, options)
 
     ordered = sorted(there.values(), key=lambda one: (ORDER.get(one.kind, len(ORDER)), one.kind, one.id))
@@ -126,27 +125,29 @@ def _kept(ours: Mapping[Key, Resource], options: Options) -> dict[Key, str]:
             kept[key] = "automated backups are kept until they expire"
         elif one.kind in wanted and one.goes_with not in ours:
             kept[key] = f"teardown_keep: {wanted[one.kind]}"
-    for key, by in closure([ours[key] for key in kept], ours).items():
-        kept.setdefault(key, f"needed by {by.kind} {by.name or by.id}, which is kept")
     # The snapshot that is going to be made, and backups that outlive the database, can't be read without its key.
     for one in ours.values():
         if one.kind == kinds.DATABASE and one.key not in kept and (options.snapshot or options.keep_backups):
-            for key in one.needs:
-                if key in ours and key[0] == kinds.KEY:
-                    kept.setdefault(key, "what is kept of the database is encrypted with it")
-    for key, one in ours.items():
-        if one.kind == kinds.ALIAS and one.needs & kept.keys():
-            kept.setdefault(key, "its key is kept")
-    # Children of what is kept, such as the secret with a database's password.
-    while True:
-        more = {
-            key: f"with {one.goes_with[0]} {one.goes_with[1]}, which is kept"
-            for key, one in ours.items()
-            if key not in kept and one.goes_with in kept and one.goes_with
-        }
-        if not more:
-            return kept
+            encrypting = [key for key in one.needs if key in ours and key[0] == kinds.KEY]
+            kept.update(
+                {key: "what is kept of the database is encrypted with it" for key in encrypting if key not in kept}
+            )
+    while more := _kept_too(ours, kept):
         kept.update(more)
+    return kept
+
+
+def _kept_too(ours: Mapping[Key, Resource], kept: Mapping[Key, str]) -> dict[Key, str]:
+    """What stays as something is kept that needs it, takes it along, or is called by it."""
+    more: dict[Key, str] = {}
+    for key, by in closure([ours[key] for key in kept], ours).items():
+        more[key] = f"needed by {by.kind} {by.name or by.id}, which is kept"
+    for key, one in ours.items():
+        if one.goes_with in kept and one.goes_with:
+            more[key] = f"with {one.goes_with[0]} {one.goes_with[1]}, which is kept"
+        elif one.kind == kinds.ALIAS and one.needs & kept.keys():
+            more[key] = "its key is kept"
+    return {key: reason for key, reason in more.items() if key not in kept}
 
 
 def _in_the_way(
@@ -154,11 +155,19 @@ def _in_the_way(
 ) -> dict[Key, str]:
     """What can't be deleted, as something that stays is in it; with the reason, which names that."""
     left = dict(stuck)
-    for one in there.values():
-        if not one.ours or one.key in stuck or (one.kind not in kinds.AFTER and one.key not in kept):
+    staying = [
+        one
+        for one in there.values()
+        if not one.ours or one.key in stuck or (one.kind not in kinds.AFTER and one.key not in kept)
+    ]
+    while staying:
+        for one in staying:
             whom = one.title if one.ours else f"{one.title}, which is not ours,"
             for key in closure([one], ours):
                 left.setdefault(key, f"{whom} is in it or uses it")
+        # What would have gone along stays as well, and what that needs.
+        staying = [one for key, one in ours.items() if one.goes_with in left and key not in left]
+        left.update({one.key: f"with {one.goes_with[0]} {one.goes_with[1]}" for one in staying if one.goes_with})
     return left
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws import tags
@@ -131,6 +132,7 @@ def closure(start: Iterable[Resource], there: Mapping[Key, Resource]) -> dict[Ke
     return found
 
 
+@cache
 def before(kind: str) -> frozenset[str]:
     """All kinds that must be gone before one."""
     return frozenset(AFTER[kind]).union(*(before(one) for one in AFTER[kind]))
