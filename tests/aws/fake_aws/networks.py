@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable
 from typing import Any
 
 from moto.core.responses import ActionResult
+from moto.ec2.exceptions import InvalidRouteError
 from moto.ec2.models import EC2Backend
 from moto.ec2.models.nat_gateways import NatGateway
 from moto.ec2.responses.nat_gateways import NatGateways
@@ -183,8 +185,12 @@ class Networks:
                 endpoint.state = "deleting"
 
                 def end(identity: str = identity) -> None:
-                    _MOTO["delete_vpc_endpoints"](backend, [identity])
-                    backend.vpc_end_points.pop(identity, None)
+                    gone = backend.vpc_end_points.pop(identity)
+                    for eni in gone.network_interface_ids:
+                        backend.enis.pop(eni, None)
+                    for table in gone.route_table_ids:
+                        with contextlib.suppress(InvalidRouteError):  # moto makes no route when a table is added later
+                            backend.delete_route(table, gone.destination_prefix_list_id)
 
                 self._timeline.after("vpc_endpoint.delete", end)
 

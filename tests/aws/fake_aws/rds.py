@@ -204,6 +204,7 @@ def install(patches: Patches) -> None:
     RDSBackend.delete_db_instance = delete
     RDSBackend.create_subnet_group = _create_subnet_group
     RDSBackend.delete_subnet_group = _delete_subnet_group
+    RDSBackend.modify_db_subnet_group = _modify_subnet_group
     RDSBackend.create_db_parameter_group = _create_parameter_group
     RDSBackend.delete_db_parameter_group = _delete_parameter_group
     DBInstance.endpoint = property(endpoint)
@@ -559,6 +560,15 @@ def _covers(subnets: list[Any]) -> None:
             "The DB subnet group doesn't meet Availability Zone (AZ) coverage requirement. Current AZ coverage: "
             f"{sorted({subnet.availability_zone for subnet in subnets})}. Add subnets to cover at least 2 AZs.",
         )
+
+
+def _modify_subnet_group(self: RDSBackend, name: str, description: str, subnets: list[Any]) -> Any:
+    """moto loses the group."""
+    group = self.describe_db_subnet_groups(name)[0]
+    _covers(subnets)
+    group.subnets = subnets
+    group.description = description or group.description
+    return group
 
 
 def _delete_subnet_group(self: RDSBackend, name: str) -> Any:
