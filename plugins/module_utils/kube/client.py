@@ -430,8 +430,9 @@ class Client:
 
 @functools.cache
 def _inline_files() -> str:
-    """Where the library writes what a kubeconfig holds inline, such as the CA; by itself it leaves that to atexit, which
-    Ansible's workers don't run before Python 3.13, nor when they are the run's last.
+    """Where the library writes what a kubeconfig holds inline, such as the CA.
+
+    It would leave that to atexit, which Ansible's workers don't run before Python 3.13, nor the last of a run.
     """
     path = tempfile.mkdtemp(prefix="dbos-kubernetes-")
     multiprocessing.util.Finalize(None, shutil.rmtree, (path, True), exitpriority=0)
