@@ -366,6 +366,14 @@ def test_access_is_given_changed_and_taken_away(platform: Platform) -> None:
     assert sorted(listed) == sorted([admin, platform.made["node_role_arn"]])
 
 
+def test_who_is_named_twice_is_told(platform: Platform) -> None:
+    platform.cluster()
+    caller = "arn:aws:iam::123456789012:user/deployer"
+    platform.aws.clear_calls()
+    told = platform.refused("eks_access_entry", admins=["caller"], access_entries=[{"principal_arn": caller}])
+    assert told.startswith(f"{caller} is named twice")
+
+
 def test_another_caller_takes_no_access_away(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
     platform.cluster()
     platform.ok("eks_access_entry", admins=["caller"])
@@ -633,6 +641,17 @@ def test_what_is_not_seen_everywhere_yet_is_waited_for(empty: Platform) -> None:
     empty.build()
     empty.aws.faults()
     assert not empty.prerequisites()["changed"] and not empty.nodegroup()["changed"]
+
+
+def test_a_role_that_a_killed_run_has_just_made_is_waited_for(empty: Platform) -> None:
+    """IAM knows its name before it shows it."""
+    empty.aws.faults({"kind": "not-yet", "seconds": 1.0})
+    trust = json.dumps({"Version": "2012-10-17", "Statement": []})
+    own = [{"Key": "dbos.kubernetes/platform", "Value": "shop"}]
+    empty.aws.own_client("iam").create_role(RoleName="shop-eks-node", AssumeRolePolicyDocument=trust, Tags=own)
+    empty.prerequisites()
+    attached = empty.aws.client("iam").list_attached_role_policies(RoleName="shop-eks-node")["AttachedPolicies"]
+    assert {one["PolicyName"] for one in attached} >= {"AmazonEKSWorkerNodePolicy"}
 
 
 def test_a_wait_for_nothing_ends(platform: Platform) -> None:

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -114,6 +115,11 @@ def ensure(
     """Make all entries, or change what differs; with C(purge) delete the platform's others."""
     listed: list[str] = account.pages("eks", "list_access_entries", "accessEntries", clusterName=cluster)
     whole = [_resolved(account, want, listed) for want in wanted]
+    if twice := sorted(arn for arn, times in Counter(want.principal for want in whole).items() if times > 1):
+        raise DbosError(
+            f"{', '.join(twice)} is named twice, as an administrator and in eks_access_entries: leave it out of one "
+            f"(in eks_admins, {CALLER} is whoever runs this)."
+        )
     results = eks.parallel(lambda want: _ensure_one(account, want, there=want.principal in listed, check=check), whole)
     found = {want.thing: differing for want, differing in zip(whole, results, strict=True)}
     if purge:

@@ -152,15 +152,22 @@ def _ensure_role(
         found = [changes.made({"trust": role.trust, "policies": [*role.policies], "tags": want})]
         if check:
             return found, UNMADE
-        answer: Json = account.create(
-            lambda: _role(account, role.name),
-            "iam",
-            "create_role",
-            RoleName=role.name,
-            AssumeRolePolicyDocument=json.dumps(role.trust),
-            Description=f"EKS platform {platform}",
-            Tags=tags.pairs(want),
-        )
+        try:
+            answer: Json = account.create(
+                lambda: _role(account, role.name),
+                "iam",
+                "create_role",
+                RoleName=role.name,
+                AssumeRolePolicyDocument=json.dumps(role.trust),
+                Description=f"EKS platform {platform}",
+                Tags=tags.pairs(want),
+            )
+        except AwsError as error:
+            if error.code != "EntityAlreadyExists":
+                raise
+            # A run that was killed a moment ago has made it, and IAM shows it only after some seconds.
+            settled(lambda: account.call("iam", "get_role", RoleName=role.name))
+            return _ensure_role(account, platform, role, all_tags, check)
         for change in policy_changes([], role):
             _call_on_new(account, "iam", change.operation, change.arguments)
         return found, str(answer.get("Role", answer)["Arn"])
