@@ -75,7 +75,9 @@ options:
     description: Kubernetes version that add-ons have to fit, in quotes. The cluster's when not given, which is one more call.
     type: str
   role_arns:
-    description: ARNs of roles by names that O(addons[].pod_identity_associations[].role_arn) may use instead, as M(dbos.kubernetes.eks_prerequisites) returns them.
+    description:
+      - ARNs of roles by names that O(addons[].pod_identity_associations[].role_arn) may use instead, as
+        M(dbos.kubernetes.eks_prerequisites) returns them.
     type: dict
     default: {}
   purge:

@@ -320,7 +320,8 @@ def test_prices(cost: costs.Cost, month: float) -> None:
 
 
 def test_an_unknown_price_is_said_and_not_counted() -> None:
-    assert costs.instance_hour("x9.large") is None and costs.instance_hour("m7g.metal") is None
+    prices = costs.INSTANCE_LARGE_HOUR
+    assert costs.instance_hour("x9.large", prices) is None and costs.instance_hour("m7g.metal", prices) is None
     odd = replace(DATABASE, detail={"class": "db.x9.large", "gigabytes": 20, "storage": "gp3"})
     told = report.result("shop", "eu-west-1", plan([odd], Options(keep=frozenset({"database"}))), check=False)
     assert told["monthly_cost"] == 0 and told["unpriced"] == ["db.x9.large, 20 GiB gp3"]

@@ -71,9 +71,9 @@ def _size(name: str) -> float | None:
     return 2.0 * int(times) if times.isdigit() and name != times else None
 
 
-def instance_hour(kind: str, prices: Mapping[str, float] = INSTANCE_LARGE_HOUR) -> float | None:
+def instance_hour(kind: str, prices: Mapping[str, float]) -> float | None:
     """The price of an hour of an instance type such as m7g.large."""
-    family, _, size = kind.partition(".")
+    family, _dot, size = kind.partition(".")
     times = _size(size)
     return prices[family] * times if family in prices and times is not None else None
 
@@ -86,7 +86,7 @@ def cluster(*, extended_support: bool = False) -> Cost:
 
 def nodes(kind: str, count: int, disk: float = 0) -> Cost:
     """On-demand nodes with a gp3 disk of so many GiB each."""
-    price = instance_hour(kind)
+    price = instance_hour(kind, INSTANCE_LARGE_HOUR)
     month = None if price is None else count * (price * HOURS + disk * VOLUME_GIGABYTE["gp3"])
     return Cost(f"{count} x {kind}" + (f" with {disk:.0f} GiB each" if disk else ""), month)
 
@@ -117,7 +117,7 @@ def resource(kind: str, detail: Mapping[str, Any]) -> Cost | None:
     if kind == "EKS cluster":
         return cluster()
     if kind == "instance":
-        return Cost(str(detail.get("type")), _hours(instance_hour(str(detail.get("type")))))
+        return Cost(str(detail.get("type")), _hours(instance_hour(str(detail.get("type")), INSTANCE_LARGE_HOUR)))
     if kind in ("load balancer", "classic load balancer"):
         hour = CLASSIC_BALANCER_HOUR if detail.get("type") == "classic" else BALANCER_HOUR
         return Cost("load balancer, without its traffic", _hours(hour))

@@ -45,7 +45,7 @@ def together(calls: Iterable[Callable[[], Result]]) -> list[Result]:
 
 def listed(account: Account, kind: str, filters: Mapping[str, str]) -> list[Json]:
     """All of a kind that match the filters (name → value)."""
-    operation, key, _, option = LISTS[kind]
+    operation, key, _id, option = LISTS[kind]
     arguments: Json = {option: [{"Name": name, "Values": [value]} for name, value in filters.items()]}
     if operation in _UNPAGED:
         found: list[Json] = account.call("ec2", operation, **arguments)[key]
@@ -55,7 +55,7 @@ def listed(account: Account, kind: str, filters: Mapping[str, str]) -> list[Json
 
 def described(account: Account, kind: str, identity: str) -> Json:
     """One NAT gateway or VPC endpoint; empty when AWS knows none of that id."""
-    operation, key, _, _ = LISTS[kind]
+    operation, key, *_rest = LISTS[kind]
     return next(iter(account.pages("ec2", operation, key, **{_BY_ID[kind]: [identity]})), {})
 
 

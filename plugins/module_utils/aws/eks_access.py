@@ -46,7 +46,7 @@ def principal(identity: str, known: Sequence[str]) -> str:
     A session's ARN lacks the role's path, which C(known) ARNs may tell.
     """
     parts = identity.split(":", 5)
-    kind, _, rest = parts[5].partition("/")
+    kind, _slash, rest = parts[5].partition("/")
     if kind == "root":
         raise DbosError(
             "The AWS account's root user runs this, and gets no access to a cluster: run as a role or a user, or name "

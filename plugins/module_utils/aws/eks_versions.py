@@ -31,7 +31,7 @@ class Support:
 def minor(version: str) -> tuple[int, int]:
     """("1.35") → (1, 35)."""
     try:
-        major, _, rest = version.partition(".")
+        major, _dot, rest = version.partition(".")
         return int(major), int(rest)
     except ValueError:
         raise DbosError(f"'{version}' is no Kubernetes version of EKS: give it as in \"1.35\", in quotes.") from None

@@ -309,7 +309,7 @@ def _complete(database: DBInstance, given: Any) -> None:
     """What moto does not keep."""
     region = database.backend.region_name
     database.pending_modified_values = {}
-    database.dbi_resource_id = "db-" + "".join(secrets.choice(string.ascii_uppercase) for _ in range(26))
+    database.dbi_resource_id = "db-" + "".join(secrets.choice(string.ascii_uppercase) for _letter in range(26))
     database.engine_lifecycle_support = given.get("engine_lifecycle_support", "open-source-rds-extended-support")
     database.network_type = given.get("network_type", "IPV4")
     database.performance_insights_enabled = given.get("enable_performance_insights", False)

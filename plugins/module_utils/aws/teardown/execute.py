@@ -50,7 +50,7 @@ class Executor:
     def run(self, first: Plan) -> Plan:
         """Follow the plan, and return the one for what is left then."""
         current = first
-        for _ in range(ROUNDS):
+        for _round in range(ROUNDS):
             if not current.steps:
                 break
             planned = {one.resource.kind for one in current.steps}
@@ -117,6 +117,6 @@ class Executor:
         patience = LETTING_GO if blockers or not refusal else CATCHING_UP
         if not foreign and time.monotonic() - since < min(patience, self._timeout):
             return False
-        users = "; ".join(foreign or [told for told, _ in blockers])
+        users = "; ".join(foreign or [told for told, _passing in blockers])
         self._stuck[one.key] = f"in use: {users}" if users else refusal or f"still {one.status} after {patience:.0f} s"
         return True

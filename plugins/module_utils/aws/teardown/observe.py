@@ -124,7 +124,7 @@ class Observer:
         """ARNs that AWS' inventory of tags has, though the services that were asked don't."""
         with self._lock:
             names = {name for one in self._found.values() for name in (one.id, one.detail.get("arn"))}
-        listed = [arn for _, kind, arn in tagged(self._account, self._platform) if kind not in _UNTOLD]
+        listed = [arn for _service, kind, arn in tagged(self._account, self._platform) if kind not in _UNTOLD]
         known = tuple(f"{separator}{name}" for name in names if name for separator in "/:")
         # A snapshot that is called so is part of automated backups.
         return [one for one in listed if one not in names and not one.endswith(known) and ":snapshot:rds:" not in one]
@@ -154,7 +154,7 @@ def tagged(account: Account, platform: str) -> list[tuple[str, str, str]]:
     )
     parts = []
     for arn in sorted(one["ResourceARN"] for one in found):
-        service, _, _, rest = arn.split(":", 5)[2:]
+        service, _region, _account, rest = arn.split(":", 5)[2:]
         parts.append((service, rest.replace(":", "/").split("/")[0], arn))
     return parts
 
