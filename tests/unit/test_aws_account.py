@@ -113,3 +113,9 @@ def test_looks_become_rarer() -> None:
     assert waiting.interval(0) == waiting.SHORTEST
     assert waiting.interval(100) == 5
     assert waiting.interval(3600) == waiting.LONGEST
+
+
+def test_a_region_that_does_not_exist_is_told_at_once() -> None:
+    account = Account({"region": "eu-wset-1", "access_key": "k", "secret_key": "s"})
+    with pytest.raises(AwsError, match=r"AWS has no region eu-wset-1, and eks\.eu-wset-1.* Did you mean eu-west-1\?"):
+        account.call("eks", "list_clusters")

@@ -11,12 +11,15 @@ whose clients are the same, would take 0.1 s more to load in every task.
 
 from __future__ import annotations
 
+import difflib
 import os
 import re
+import socket
 import threading
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 from ansible.module_utils.basic import env_fallback
 
@@ -88,8 +91,26 @@ class Account:
 
                 retries = {"mode": "standard", "total_max_attempts": 1 if once else ATTEMPTS}
                 config = Config(retries=retries, connect_timeout=TIMEOUT, read_timeout=TIMEOUT, max_pool_connections=16)
-                self._clients[(service, once)] = self._session.create_client(service, self.region, config=config)
+                client = self._session.create_client(service, self.region, config=config)
+                self._check_region(client.meta.endpoint_url)
+                self._clients[(service, once)] = client
             return self._clients[(service, once)]
+
+    def _check_region(self, endpoint: str) -> None:
+        """Refuse a region that AWS does not have: its name resolves nowhere, which botocore would try for a minute."""
+        partitions = self._session.get_available_partitions()
+        known = [name for one in partitions for name in self._session.get_available_regions("ec2", one)]
+        if self.region in known:
+            return
+        host = urlsplit(endpoint).hostname
+        try:
+            socket.getaddrinfo(host, None)
+        except OSError as error:
+            near = difflib.get_close_matches(self.region, known, 1)
+            raise AwsError(
+                f"AWS has no region {self.region}, and {host} does not resolve. "
+                + (f"Did you mean {near[0]}?" if near else "Correct platform_region.")
+            ) from error
 
     def call(self, service: str, operation: str, *, once: bool = False, **arguments: Any) -> Json:
         """One call, such as C(call("eks", "describe_cluster", name="shop")); raises AwsError.
