@@ -98,14 +98,14 @@ class Account:
 
     def _check_region(self, endpoint: str) -> None:
         """Refuse a region that AWS does not have: its name resolves nowhere, which botocore would try for a minute."""
-        partitions = self._session.get_available_partitions()
-        known = [name for one in partitions for name in self._session.get_available_regions("ec2", one)]
-        if self.region in known:
-            return
         host = urlsplit(endpoint).hostname
         try:
             socket.getaddrinfo(host, None)
         except OSError as error:
+            partitions = self._session.get_available_partitions()
+            known = [name for one in partitions for name in self._session.get_available_regions("ec2", one)]
+            if self.region in known:  # a proxy may resolve what this machine can't
+                return
             near = difflib.get_close_matches(self.region, known, 1)
             raise AwsError(
                 f"AWS has no region {self.region}, and {host} does not resolve. "
