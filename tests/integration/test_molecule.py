@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from aws_kit import serving
 
 pytestmark = pytest.mark.slow
 
@@ -15,24 +18,40 @@ ROOT = Path(__file__).resolve().parents[2]
 SCENARIOS = sorted(path.parent.name for path in ROOT.glob("extensions/molecule/*/molecule.yml"))
 
 
+@contextlib.contextmanager
+def account(scenario: str) -> Iterator[dict[str, str]]:
+    """What a scenario about AWS finds it with; the others need none."""
+    if "../aws.yml" not in (ROOT / f"extensions/molecule/{scenario}/converge.yml").read_text():
+        yield {}
+        return
+    with serving() as aws:
+        yield aws.env
+
+
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_scenario(scenario: str, platform: Any, ansible_environment: dict[str, str]) -> None:
     name = f"molecule-{scenario.replace('_', '-')}"
     try:
-        done = subprocess.run(
-            [Path(sys.executable).with_name("molecule"), "test", "--scenario-name", scenario],
-            cwd=ROOT,
-            env=ansible_environment | {"NO_COLOR": "1"},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stdout
+        with account(scenario) as aws:
+            run(scenario, ansible_environment | aws)
     finally:
         platform.kubectl("delete", "namespace", name, "--ignore-not-found")
         platform.forget(name)
+
+
+def run(scenario: str, environment: dict[str, str]) -> None:
+    """All its steps, which must succeed."""
+    done = subprocess.run(
+        [Path(sys.executable).with_name("molecule"), "test", "--scenario-name", scenario],
+        cwd=ROOT,
+        env=environment | {"NO_COLOR": "1"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
 
 
 def test_every_role_has_a_scenario() -> None:

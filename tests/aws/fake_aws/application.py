@@ -164,9 +164,11 @@ class Application:
         self.records.clear()
 
     def faults(self, rules: list[dict[str, Any]]) -> None:
-        """Replace the faults."""
+        """Replace the faults; without any, all that was made is seen as well."""
         with self.lock:
             self.rules = faults.parse(rules)
+            if not rules:
+                self.visibility.reset()
 
     def enforce(self, policy: dict[str, Any] | None) -> None:
         """Refuse from now on what an IAM policy document does not allow; nothing more with None."""
