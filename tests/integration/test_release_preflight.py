@@ -230,9 +230,10 @@ def test_without_a_version_it_is_the_one_that_a_rollback_goes_back_to(kit: Kit, 
 def test_deploy_stops_before_anything_is_released(
     ansible_playbook: Callable[..., Any], converged: Any, platform: Any, tmp_path: Path
 ) -> None:
+    # Whatever versions other tests have released by then.
     jobs = ("get", "jobs,statefulsets,controllerrevisions", "-n", converged.namespace, "-o", "name")
     before = platform.kubectl(*jobs)
-    asked = {**converged.variables, "release_version": "v2", "release_sdk": "go 1.0.9"}
+    asked = {**converged.variables, "release_version": "v9", "release_sdk": "go 1.0.9"}
     refused = ansible_playbook("deploy.yml", extra_vars=asked, check=False)
     assert "which ends running workflows as CANCELLED" in refused.output
     # The version that is there was seen to have a newer SDK.
