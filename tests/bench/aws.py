@@ -60,7 +60,7 @@ def play(aws: Aws, playbook: str | Path, *arguments: str, **variables: Any) -> f
 
 
 def measure_provision(aws: Aws) -> None:
-    """(i) and (j)."""
+    """The making, with AWS' delays and without any, and a second run."""
     plain = play(aws, "provision.yml", **NO_CLUSTER)
     aws.reset()
     aws.delays(**{"default": 0.0, **DELAYS})
@@ -80,7 +80,7 @@ def measure_provision(aws: Aws) -> None:
 
 
 def measure_token(aws: Aws) -> None:
-    """(k)."""
+    """One, signed here and by the CLI."""
     account = Account(
         {
             "region": REGION,
@@ -113,7 +113,7 @@ def measure_token(aws: Aws) -> None:
 
 
 def measure_modules(aws: Aws) -> None:
-    """(l): one converged task of ours and of upstream's, ten times each in one play; what is left is the module."""
+    """One converged task of ours and of upstream's, ten times each in one play; what is left is the module."""
     cluster = aws.client("eks").describe_cluster(name="production")["cluster"]
     network = cluster["resourcesVpcConfig"]
     repository = aws.client("ecr").describe_repositories()["repositories"][0]["repositoryName"]
@@ -192,7 +192,3 @@ def measure() -> None:
         measure_provision(aws)
         measure_token(aws)
         measure_modules(aws)
-
-
-if __name__ == "__main__":
-    measure()

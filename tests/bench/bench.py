@@ -1,9 +1,9 @@
 """`make bench`: the collection against a script of the guide's own commands, on one platform, in one run.
 
-Arguments pick the parts (a to h); without any, all. Times are medians, a ratio is our time through the script's.
+Arguments pick the parts (a to i); without any, all. Times are medians, a ratio is our time through the script's.
 Part e is the drain check, at the numbers of finished workflows in BENCH_ROWS (3 and 10 million when not set).
 Part f is the tick, with 1, 10 and 100 versions. Parts g and h are the promotion of a version, as its clients see it and
-against a plain `kubectl rollout status`.
+against a plain `kubectl rollout status`. Part i is AWS, on the tests' account.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from typing import Any
 
 import psycopg2
 import yaml
+from aws import measure as measure_aws
 from counting_proxy import CountingProxy
 from drain import measure as measure_drain
 from promotion import measure_promotion
@@ -194,7 +195,7 @@ def measure_sealing(folder: Path) -> None:
 
 
 def main() -> None:
-    parts = "".join(sys.argv[1:]) or "abcdefgh"
+    parts = "".join(sys.argv[1:]) or "abcdefghi"
     run(["ansible-playbook", "-i", "inventories/local", "provision.yml"])
     print(f"{'':<58} {'ours':>9} {'script':>9} {'ratio':>7}")
     with tempfile.TemporaryDirectory() as folder:
@@ -212,6 +213,8 @@ def main() -> None:
             measure_drain(DIRECTORY, NODE, [int(number) for number in rows.split(",")])
         if "f" in parts:
             measure_tick(DIRECTORY, NODE)
+        if "i" in parts:
+            measure_aws()
 
 
 if __name__ == "__main__":
