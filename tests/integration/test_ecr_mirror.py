@@ -23,6 +23,9 @@ from ansible_collections.dbos.kubernetes.plugins.module_utils.image_mirror impor
 from ansible_collections.dbos.kubernetes.plugins.module_utils.image_reference import Reference, parse
 from ansible_collections.dbos.kubernetes.plugins.module_utils.registry import Registry
 
+# With it come the programs from Debian that are run here.
+pytestmark = pytest.mark.usefixtures("platform")
+
 OCI = "application/vnd.oci.image"
 Mirror = Callable[..., dict[str, Any]]
 

@@ -20,6 +20,9 @@ from ansible_collections.dbos.kubernetes.plugins.module_utils.image_reference im
 from ansible_collections.dbos.kubernetes.plugins.module_utils.images import ensure
 from ansible_collections.dbos.kubernetes.plugins.module_utils.registry import LIST, Registry
 
+# With it come the programs from Debian that are run here.
+pytestmark = pytest.mark.usefixtures("platform")
+
 PLATFORMS = ["linux/amd64", "linux/arm64"]
 
 
