@@ -57,6 +57,7 @@ from typing import Any
 
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws import platform
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.account import Account
+from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.changes import UNMADE
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.errors import AwsError
 from ansible_collections.dbos.kubernetes.plugins.plugin_utils.aws_lookup import AwsLookup
 
@@ -72,7 +73,7 @@ class LookupModule(AwsLookup):
                 raise AwsError(
                     f"There is no RDS instance {name} in {account.region} that can be connected to: run provision.yml."
                 )
-            found = {"host": f"{name}.invalid", "port": 5432, "user": "(to be made)", "password": "", "ca": ""}
+            found = {"host": f"{name}.invalid", "port": 5432, "user": UNMADE, "password": "", "ca": ""}
         elif part == "password":
             return platform.password(account, self.memory, name)
         elif part == "ca":

@@ -15,7 +15,7 @@ from ansible_collections.dbos.kubernetes.plugins.module_utils.connection import 
     Server,
 )
 from ansible_collections.dbos.kubernetes.plugins.module_utils.errors import DbosError
-from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.apply import parallel
+from ansible_collections.dbos.kubernetes.plugins.module_utils.parallel import parallel
 from ansible_collections.dbos.kubernetes.plugins.module_utils.system_database import logins, roles
 from ansible_collections.dbos.kubernetes.plugins.module_utils.system_database.roles import (
     Plan,

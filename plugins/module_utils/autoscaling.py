@@ -14,9 +14,10 @@ from urllib.parse import quote
 from ansible_collections.dbos.kubernetes.plugins.module_utils import naming, scaling, scaling_draining
 from ansible_collections.dbos.kubernetes.plugins.module_utils.errors import DbosError
 from ansible_collections.dbos.kubernetes.plugins.module_utils.kube import documents
-from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.apply import apply_all, parallel
+from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.apply import apply_all
 from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.client import Client, KubeError, Object
 from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.watch import State, Target, Timeout, ready, wait
+from ansible_collections.dbos.kubernetes.plugins.module_utils.parallel import parallel
 
 Outcome = tuple[dict[str, Any], list[str]]
 # Assumed in check mode, before there is a cluster to ask.

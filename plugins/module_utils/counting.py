@@ -24,9 +24,9 @@ from ansible_collections.dbos.kubernetes.plugins.module_utils.connection import 
     open_server,
 )
 from ansible_collections.dbos.kubernetes.plugins.module_utils.errors import DbosError, PlatformAbsent
-from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.apply import parallel
 from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.client import Client
 from ansible_collections.dbos.kubernetes.plugins.module_utils.lifecycle import Work
+from ansible_collections.dbos.kubernetes.plugins.module_utils.parallel import parallel
 from ansible_collections.dbos.kubernetes.plugins.module_utils.system_database import databases, work
 from ansible_collections.dbos.kubernetes.plugins.module_utils.unfinished_work import Count
 

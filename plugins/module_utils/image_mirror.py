@@ -13,12 +13,12 @@ import hashlib
 import json
 import tempfile
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
 from ansible_collections.dbos.kubernetes.plugins.module_utils.errors import DbosError
 from ansible_collections.dbos.kubernetes.plugins.module_utils.image_reference import Reference
+from ansible_collections.dbos.kubernetes.plugins.module_utils.parallel import parallel
 from ansible_collections.dbos.kubernetes.plugins.module_utils.registry import Registry
 
 Json = dict[str, Any]
@@ -88,8 +88,7 @@ class Copy:
         """Copy what an image consists of."""
         parts = [manifest["config"], *manifest["layers"]]
         digests = dict.fromkeys(part["digest"] for part in parts if not part.get("urls"))  # those have their own place
-        with ThreadPoolExecutor(max_workers=_WORKERS) as pool:
-            list(pool.map(self._blob, digests))
+        parallel(self._blob, digests, _WORKERS)
 
     def _blob(self, digest: str) -> None:
         if self.registry.has_blob(self.target.repository, digest):

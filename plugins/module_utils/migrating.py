@@ -18,11 +18,11 @@ from typing import Any
 from ansible_collections.dbos.kubernetes.plugins.module_utils import migration_job as jobs
 from ansible_collections.dbos.kubernetes.plugins.module_utils.connection import Database
 from ansible_collections.dbos.kubernetes.plugins.module_utils.errors import DbosError
-from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.apply import parallel
 from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.client import Client, KubeError, Object
 from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.pods import phase, refusal, trouble
 from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.watch import condition
 from ansible_collections.dbos.kubernetes.plugins.module_utils.migration_job import Spec
+from ansible_collections.dbos.kubernetes.plugins.module_utils.parallel import parallel
 from ansible_collections.dbos.kubernetes.plugins.module_utils.progress import Progress, Step
 from ansible_collections.dbos.kubernetes.plugins.module_utils.system_database import schema
 

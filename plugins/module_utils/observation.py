@@ -20,13 +20,13 @@ from ansible_collections.dbos.kubernetes.plugins.module_utils import draining, e
 from ansible_collections.dbos.kubernetes.plugins.module_utils.connection import Database as Session
 from ansible_collections.dbos.kubernetes.plugins.module_utils.connection import derived_forms, open_server
 from ansible_collections.dbos.kubernetes.plugins.module_utils.errors import DbosError
-from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.apply import parallel
 from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.client import Client, Object
 from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.lease import Lease
 from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.sealing_controller import (
     fetch_certificate,
     find_controller,
 )
+from ansible_collections.dbos.kubernetes.plugins.module_utils.parallel import parallel, together
 from ansible_collections.dbos.kubernetes.plugins.module_utils.status import (
     Certificate,
     Database,
@@ -65,7 +65,7 @@ def objects(client: Client, namespace: str, application: str) -> tuple[version_o
         lambda: client.list("v1", "Secret", namespace),
         lambda: Lease(client, namespace, application).frozen(),
     ]
-    found, sealed, secrets, frozen = parallel(lambda read: read(), reads)
+    found, sealed, secrets, frozen = together(reads)
     scaled = [one for one in found.autoscalers if one["kind"] == "ScaledObject" and label(one, "name") == application]
     return found, {
         "workloads": found.workloads,

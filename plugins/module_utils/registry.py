@@ -159,12 +159,6 @@ class Registry:
         digest = f"sha256:{hashlib.sha256(manifest).hexdigest()}"
         path = f"/v2/{reference.repository}/manifests/{reference.tag or digest}"
         answer = self._call("PUT", path, {"Content-Type": kind}, manifest)
-        for pause in (0.5, 1, 2):
-            # A layer that another run is just storing is there to be asked for, but not yet to be referred to.
-            if answer.status not in (400, 404) or b"BLOB_UNKNOWN" not in answer.body:
-                break
-            time.sleep(pause)
-            answer = self._call("PUT", path, {"Content-Type": kind}, manifest)
         if answer.status == 201:
             return digest
         there = self.digest(reference) if reference.tag and answer.status in (400, 409) else None
@@ -209,7 +203,8 @@ class Registry:
             self._authorize(answer)
             answer = self._send(method, url, headers or {}, body, into)
         for pause in (1, 3):
-            if answer.status not in _BUSY:
+            # A layer that another run is just storing is there to be asked for, but not yet to be referred to.
+            if answer.status not in _BUSY and b"MANIFEST_BLOB_UNKNOWN" not in answer.body:
                 break
             time.sleep(pause)
             answer = self._send(method, url, headers or {}, body, into)

@@ -15,8 +15,8 @@ from ansible_collections.dbos.kubernetes.plugins.module_utils.connection import 
 from ansible_collections.dbos.kubernetes.plugins.module_utils.errors import DbosError
 from ansible_collections.dbos.kubernetes.plugins.module_utils.image_reference import parse
 from ansible_collections.dbos.kubernetes.plugins.module_utils.images import client_of
-from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.apply import parallel
 from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.client import Client, Object
+from ansible_collections.dbos.kubernetes.plugins.module_utils.parallel import parallel
 from ansible_collections.dbos.kubernetes.plugins.module_utils.release_preflight import (
     Connections,
     Facts,

@@ -26,10 +26,11 @@ from ansible_collections.dbos.kubernetes.plugins.module_utils import (
 )
 from ansible_collections.dbos.kubernetes.plugins.module_utils.connection import Database
 from ansible_collections.dbos.kubernetes.plugins.module_utils.errors import DbosError
-from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.apply import ApplyResult, apply_all, parallel
+from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.apply import ApplyResult, apply_all
 from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.client import Client, KubeError, Object
 from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.lease import Lease
 from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.watch import Failed, Target, wait
+from ansible_collections.dbos.kubernetes.plugins.module_utils.parallel import together
 from ansible_collections.dbos.kubernetes.plugins.module_utils.progress import Progress
 from ansible_collections.dbos.kubernetes.plugins.module_utils.system_database import schema, versions, work
 
@@ -263,7 +264,7 @@ class Releaser:
             lambda: self.client.list("v1", "Pod", field_selector=running),
         ]
         try:
-            nodes, pods = parallel(lambda read: read(), reads)
+            nodes, pods = together(reads)
         except KubeError:
             # Not everybody may read nodes; it is only a warning.
             return

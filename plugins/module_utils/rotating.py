@@ -28,10 +28,10 @@ from ansible_collections.dbos.kubernetes.plugins.module_utils import (
 from ansible_collections.dbos.kubernetes.plugins.module_utils.connection import Database, Server, parse_url
 from ansible_collections.dbos.kubernetes.plugins.module_utils.errors import DbosError
 from ansible_collections.dbos.kubernetes.plugins.module_utils.freshness import Change, Source
-from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.apply import parallel
 from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.client import Client, Object
 from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.lease import Lease
 from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.watch import State, Target, ready, wait
+from ansible_collections.dbos.kubernetes.plugins.module_utils.parallel import parallel
 from ansible_collections.dbos.kubernetes.plugins.module_utils.progress import Progress
 from ansible_collections.dbos.kubernetes.plugins.module_utils.system_database import logins
 

@@ -30,13 +30,14 @@ from ansible_collections.dbos.kubernetes.plugins.module_utils import (
 from ansible_collections.dbos.kubernetes.plugins.module_utils.connection import Database, DatabaseAbsent, Server
 from ansible_collections.dbos.kubernetes.plugins.module_utils.drain_wait import NAMED, counted, named
 from ansible_collections.dbos.kubernetes.plugins.module_utils.errors import DbosError
-from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.apply import identity, parallel
+from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.apply import identity
 from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.client import Client, KubeError, Object
 from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.contents import contents
 from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.documents import target, wait_gone
 from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.lease import Lease
 from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.relay import run_id, stop_run
 from ansible_collections.dbos.kubernetes.plugins.module_utils.lifecycle_tick import Policy as Proof
+from ansible_collections.dbos.kubernetes.plugins.module_utils.parallel import parallel
 from ansible_collections.dbos.kubernetes.plugins.module_utils.progress import Progress
 from ansible_collections.dbos.kubernetes.plugins.module_utils.system_database import work
 from ansible_collections.dbos.kubernetes.plugins.module_utils.system_database.roles import Wanted

@@ -14,8 +14,8 @@ from typing import Any
 
 from ansible_collections.dbos.kubernetes.plugins.module_utils import ledger, lifecycle, naming
 from ansible_collections.dbos.kubernetes.plugins.module_utils.errors import DbosError
-from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.apply import parallel
 from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.client import Client, KubeError, Object
+from ansible_collections.dbos.kubernetes.plugins.module_utils.parallel import together
 
 PROMOTING = "dbos.kubernetes/promoting"
 # On a workload whose pods above that number are being taken in.
@@ -167,7 +167,7 @@ def read(
         reads.append(lambda: client.list("v1", "Pod", namespace, executors))
     for name in named or {}:
         reads += [functools.partial(client.get, "apps/v1", kind, name, namespace) for kind in KINDS]
-    sets, deployments, records, autoscalers, scaled, service, others, *rest = parallel(lambda read: read(), reads)
+    sets, deployments, records, autoscalers, scaled, service, others, *rest = together(reads)
     found = rest.pop(0) if pods else []
     workloads = {obj["metadata"]["uid"]: obj for obj in [*sets, *deployments, *rest] if obj}
     refuse_others(app, namespace, service, others)

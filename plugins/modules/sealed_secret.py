@@ -154,7 +154,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.dbos.kubernetes.plugins.module_utils import sealed_files
 from ansible_collections.dbos.kubernetes.plugins.module_utils.errors import DbosError
-from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.apply import identity, parallel
+from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.apply import identity
 from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.client import Client, argument_spec
 from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.lease import Lease
 from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.sealed_secrets import (
@@ -171,6 +171,7 @@ from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.sealing_contr
     find_controller,
 )
 from ansible_collections.dbos.kubernetes.plugins.module_utils.module import check_library, run
+from ansible_collections.dbos.kubernetes.plugins.module_utils.parallel import parallel
 from ansible_collections.dbos.kubernetes.plugins.module_utils.sealed_secrets import (
     IDEMPOTENCY,
     Policy,

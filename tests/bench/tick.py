@@ -27,8 +27,9 @@ from ansible_collections.dbos.kubernetes.plugins.module_utils import (
     workload,
 )
 from ansible_collections.dbos.kubernetes.plugins.module_utils.connection import Database, open_server
-from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.apply import apply_all, parallel
+from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.apply import apply_all
 from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.client import Client
+from ansible_collections.dbos.kubernetes.plugins.module_utils.parallel import parallel
 
 NAME, APP = "bench_tick", "bench"
 SIZES = (1, 10, 100)

@@ -38,7 +38,7 @@ class Quick:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("account", "eks", "states", "waiting"):
+    for name in ("account", "states", "waiting"):
         monkeypatch.setattr(f"{LOGIC}.{name}.time", Quick())
     monkeypatch.setattr("botocore.endpoint.time", Quick())
 

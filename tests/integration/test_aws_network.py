@@ -27,7 +27,7 @@ Network = Callable[..., dict[str, Any]]
 def network(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> Iterator[Network]:
     """The module, in an empty account."""
     aws.reset()
-    for name in ("account", "ec2", "network_removal", "waiting"):
+    for name in ("account", "network_removal", "waiting"):
         monkeypatch.setattr(f"ansible_collections.dbos.kubernetes.plugins.module_utils.aws.{name}.time", Quick())
     monkeypatch.setattr("botocore.endpoint.time", Quick())
 

@@ -25,8 +25,9 @@ from process_kit import until
 from release_kit import Kit
 
 from ansible_collections.dbos.kubernetes.plugins.module_utils import ledger, lifecycle, naming, scaling, workload
-from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.apply import apply_all, parallel
+from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.apply import apply_all
 from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.client import Client
+from ansible_collections.dbos.kubernetes.plugins.module_utils.parallel import parallel
 from ansible_collections.dbos.kubernetes.plugins.module_utils.version_objects import PROMOTING
 
 KEDA = "keda.sh/v1alpha1"

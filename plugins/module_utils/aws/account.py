@@ -92,7 +92,8 @@ class Account:
                 retries = {"mode": "standard", "total_max_attempts": 1 if once else ATTEMPTS}
                 config = Config(retries=retries, connect_timeout=TIMEOUT, read_timeout=TIMEOUT, max_pool_connections=16)
                 client = self._session.create_client(service, self.region, config=config)
-                self._check_region(client.meta.endpoint_url)
+                if not self._clients:
+                    self._check_region(client.meta.endpoint_url)
                 self._clients[(service, once)] = client
             return self._clients[(service, once)]
 
@@ -146,18 +147,18 @@ class Account:
     def create(self, find: Callable[[], Found | None], service: str, operation: str, **arguments: Any) -> Json | Found:
         """Make what AWS would make twice when asked twice (it takes no token), such as a VPC or an address.
 
-        When the answer is lost, what C(find) finds is taken for its result; what it gives is what the caller knows from
-        before. An Elastic IP, for one, is found by its tags, so these must be part of the call.
+        When the answer is lost, or AWS says that there is one although C(find) has seen none (a run that was killed a
+        moment ago has made it), what C(find) finds then is taken for the result; what it gives is what the caller knows
+        from before. An Elastic IP, for one, is found by its tags, so these must be part of the call.
         """
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 return self.call(service, operation, once=True, **arguments)
             except AwsError as error:
-                if not error.transient or attempt == ATTEMPTS:
+                if not (error.transient or error.taken) or attempt == ATTEMPTS:
                     raise
-                pause = min(0.5 * 2**attempt, 20.0)
-                if not error.lost:
-                    time.sleep(pause)
+                if not (error.lost or error.taken):
+                    time.sleep(min(0.5 * 2**attempt, 20.0))
                     continue
                 give_up = time.monotonic() + LOST
                 while time.monotonic() < give_up:

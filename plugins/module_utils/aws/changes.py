@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -42,15 +42,30 @@ def deleted(before: Json) -> Change:
 
 def tags(have: Mapping[str, str], want: Mapping[str, str], arn: str) -> list[Change]:
     """Tags of whatever EKS and CloudWatch tag by ARN."""
+    return retagged(have, want, {"resourceArn": arn}, ("tag_resource", "tags", dict), ("untag_resource", "tagKeys"))
+
+
+def retagged(
+    have: Mapping[str, str],
+    want: Mapping[str, str],
+    named: Mapping[str, Any],
+    put: tuple[str, str, Callable[[Mapping[str, str]], Any]],
+    drop: tuple[str, str],
+) -> list[Change]:
+    """Tags of what a service knows by C(named).
+
+    C(put) is the operation that sets some, its argument and that argument's form; C(drop) what removes some by key.
+    """
     found = []
+    operation, argument, form = put
     if setting := tagging.missing(have, want):
         before = {key: have.get(key) for key in setting}
-        arguments = {"resourceArn": arn, "tags": setting}
-        found.append(Change({"tags": before}, {"tags": setting}, "tag_resource", arguments))
+        arguments = {**named, argument: form(setting)}
+        found.append(Change({"tags": before}, {"tags": setting}, operation, arguments))
+    operation, argument = drop
     if leaving := tagging.surplus(have, want):
         before = {key: have[key] for key in leaving}
-        arguments = {"resourceArn": arn, "tagKeys": leaving}
-        found.append(Change({"other tags": before}, {"other tags": {}}, "untag_resource", arguments))
+        found.append(Change({"other tags": before}, {"other tags": {}}, operation, {**named, argument: leaving}))
     return found
 
 

@@ -6,21 +6,16 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from typing import Any
 
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws import network_plan as plan
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws import tags
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.account import Account
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.errors import AwsError
+from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.waiting import settled
 
 Json = dict[str, Any]
-Result = TypeVar("Result")
-
-THREADS = 8
-SETTLE, PAUSE = 30.0, 1.0  # seconds until all of AWS knows what was made, and between two tries
 # How AWS lists each kind: operation, key of the answer, key of the id, name of the filter option.
 LISTS = {
     plan.VPC: ("describe_vpcs", "Vpcs", "VpcId", "Filters"),
@@ -35,12 +30,6 @@ LISTS = {
 }
 _BY_ID = {plan.NAT: "NatGatewayIds", plan.ENDPOINT: "VpcEndpointIds"}
 _UNPAGED = {"describe_addresses"}
-
-
-def together(calls: Iterable[Callable[[], Result]]) -> list[Result]:
-    """Results of calls that run side by side."""
-    with ThreadPoolExecutor(max_workers=THREADS) as pool:
-        return [one.result() for one in [pool.submit(call) for call in calls]]
 
 
 def listed(account: Account, kind: str, filters: Mapping[str, str]) -> list[Json]:
@@ -64,18 +53,6 @@ def ours(platform: str) -> dict[str, str]:
     return {f"tag:{tags.PLATFORM}": platform}
 
 
-def settled(call: Callable[[], Result]) -> Result:
-    """The result of a call on something that was just made, which AWS may not know everywhere yet."""
-    give_up = time.monotonic() + SETTLE
-    while True:
-        try:
-            return call()
-        except AwsError as error:
-            if not error.absent or time.monotonic() > give_up:
-                raise
-        time.sleep(PAUSE)
-
-
 def write(account: Account, operation: str, arguments: Json, done: tuple[str, ...] = ()) -> None:
     """A write; C(done) are codes by which AWS says that there is nothing to do, as after an answer that got lost."""
     try:
@@ -83,3 +60,11 @@ def write(account: Account, operation: str, arguments: Json, done: tuple[str, ..
     except AwsError as error:
         if error.code not in done:
             raise
+
+
+def retag(account: Account, identity: str, have: Mapping[str, str], want: Mapping[str, str]) -> None:
+    """Set and remove tags of whatever EC2 tags by id."""
+    if setting := tags.missing(have, want):
+        account.call("ec2", "create_tags", Resources=[identity], Tags=tags.pairs(setting))
+    if leaving := tags.surplus(have, want):
+        account.call("ec2", "delete_tags", Resources=[identity], Tags=[{"Key": key} for key in leaving])

@@ -10,7 +10,6 @@ import base64
 import json
 import re
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,11 +17,11 @@ from ansible_collections.dbos.kubernetes.plugins.module_utils.aws import ecr_lif
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws import tags as tagging
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.account import Account
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.errors import AwsError
+from ansible_collections.dbos.kubernetes.plugins.module_utils.parallel import parallel
 
 Json = dict[str, Any]
 
 IMMUTABLE = "IMMUTABLE"
-_WORKERS = 8
 _NAME = re.compile(r"[a-z0-9]+(?:[._-][a-z0-9]+)*(?:/[a-z0-9]+(?:[._-][a-z0-9]+)*)*")
 
 
@@ -62,8 +61,7 @@ class Repositories:
         for listed in self.account.pages("ecr", "describe_repositories", "repositories"):
             if listed["repositoryName"] in self.names:
                 found[listed["repositoryName"]] = listed
-        with ThreadPoolExecutor(max_workers=_WORKERS) as pool:
-            seen = list(pool.map(lambda name: self._seen(name, found.get(name)), self.names))
+        seen = parallel(lambda name: self._seen(name, found.get(name)), self.names)
         for repository in seen:
             if repository.found and not tagging.owned(repository.tags, self.platform):
                 raise AwsError(
@@ -85,8 +83,7 @@ class Repositories:
         seen = self.read()
         for repository in seen:
             self._fixed(repository)
-        with ThreadPoolExecutor(max_workers=_WORKERS) as pool:
-            made = list(pool.map(self._ensure, seen))
+        made = parallel(self._ensure, seen)
         uris = {one.name: str(one.found["repositoryUri"]) for one in made if one.found}
         hosts = {uri.partition("/")[0] for uri in uris.values()}
         return {**self._result(), "repositories": uris, "registry": hosts.pop() if hosts else None}

@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.account import Account
@@ -15,6 +14,7 @@ from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.ecr import Rep
 from ansible_collections.dbos.kubernetes.plugins.module_utils.image_mirror import Copy, mirrored
 from ansible_collections.dbos.kubernetes.plugins.module_utils.image_reference import parse
 from ansible_collections.dbos.kubernetes.plugins.module_utils.images import client_of
+from ansible_collections.dbos.kubernetes.plugins.module_utils.parallel import parallel
 from ansible_collections.dbos.kubernetes.plugins.module_utils.progress import Progress
 
 Json = dict[str, Any]
@@ -41,11 +41,10 @@ def ensure(
         text: Copy(source, targets[text], client_of(source, {}), client_of(targets[text], registry), platforms)
         for text, source in sources.items()
     }
-    with ThreadPoolExecutor(max_workers=_WORKERS) as pool:
-        there = dict(zip(copies, pool.map(Copy.there, copies.values()), strict=True))
-        missing = [text for text, digest in there.items() if digest is None]
-        if not check:
-            there.update(zip(missing, pool.map(_copy, [copies[text] for text in missing]), strict=True))
+    there = dict(zip(copies, parallel(Copy.there, copies.values(), _WORKERS), strict=True))
+    missing = [text for text, digest in there.items() if digest is None]
+    if not check:
+        there.update(zip(missing, parallel(_copy, [copies[text] for text in missing], _WORKERS), strict=True))
     lines = "".join(f"copy {copies[text].source} to {targets[text]}\n" for text in missing)
     diff = result["diff"] if result["changed"] else {"before": {}, "after": {}}
     return {

@@ -7,9 +7,7 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws import account as connection
@@ -17,14 +15,14 @@ from ansible_collections.dbos.kubernetes.plugins.module_utils.aws import states,
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.account import Account, Json
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.changes import UNMADE, Change
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.errors import AwsError
-from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.waiting import wait_for
+from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.waiting import settled, wait_for
 from ansible_collections.dbos.kubernetes.plugins.module_utils.errors import DbosError
+from ansible_collections.dbos.kubernetes.plugins.module_utils.parallel import parallel
 
 UNKNOWN_ROLE = 45.0  # seconds within which a new role is known to all of AWS
 _NEW = re.compile(r"\brole\b|principal|instance profile|launch template|subnet", re.IGNORECASE)
 _UNKNOWN = re.compile(r"assum|not authorized|trust|n.t exist|not (be )?found|invalid|permission", re.IGNORECASE)
 Answer = TypeVar("Answer")
-Given = TypeVar("Given")
 
 
 def argument_spec() -> dict[str, dict[str, Any]]:
@@ -51,12 +49,6 @@ def role_arn(given: str, known: Mapping[str, str]) -> str:
     return arn
 
 
-def parallel(function: Callable[[Given], Answer], items: Iterable[Given]) -> list[Answer]:
-    """The answers in order; calls wait for AWS side by side."""
-    with ThreadPoolExecutor(max_workers=8) as pool:
-        return list(pool.map(function, items))
-
-
 def check_owned(thing: str, have: Mapping[str, str], platform: str) -> None:
     """Refuse to touch what carries our name but not our tag."""
     if not tags.owned(have, platform):
@@ -71,15 +63,25 @@ def with_new_role(call: Callable[[], Answer]) -> Answer:
 
     So it is, for less long, with what EC2 has just made.
     """
-    give_up = time.monotonic() + UNKNOWN_ROLE
-    while True:
-        try:
-            return call()
-        except AwsError as error:
-            unknown = error.code.startswith("Invalid") and _NEW.search(error.msg) and _UNKNOWN.search(error.msg)
-            if not unknown or time.monotonic() > give_up:
-                raise
-        time.sleep(2.0)
+    return settled(call, _unknown_role, UNKNOWN_ROLE, pause=2.0)
+
+
+def _unknown_role(error: AwsError) -> bool:
+    return error.code.startswith("Invalid") and bool(_NEW.search(error.msg) and _UNKNOWN.search(error.msg))
+
+
+def leaving(thing: str, have: Json, platform: str, *, foreign_stay: bool) -> bool:
+    """Whether something that is to go is ours; what is not is refused, unless it may stay."""
+    if foreign_stay and not tags.owned(have.get("tags", {}), platform):
+        return False
+    check_owned(thing, have.get("tags", {}), platform)
+    return True
+
+
+def delete_each(kind: str, one: Callable[[Answer], list[Change]], names: Iterable[Answer]) -> dict[str, list[Change]]:
+    """The changes by thing of C(one), which deletes one of a kind by its name."""
+    listed = list(names)
+    return dict(zip((f"{kind} {name}" for name in listed), parallel(one, listed), strict=True))
 
 
 def send(account: Account, service: str, change: Change) -> Json:

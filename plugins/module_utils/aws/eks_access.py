@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
-from ansible_collections.dbos.kubernetes.plugins.module_utils.aws import changes, eks, tags
+from ansible_collections.dbos.kubernetes.plugins.module_utils.aws import changes, eks
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.account import Account, Json
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.changes import Change
 from ansible_collections.dbos.kubernetes.plugins.module_utils.errors import DbosError
+from ansible_collections.dbos.kubernetes.plugins.module_utils.parallel import parallel
 
 CALLER = "caller"
 # Who the run is changes from run to run, and one must not take away what another was given.
@@ -120,7 +120,7 @@ def ensure(
             f"{', '.join(twice)} is named twice, as an administrator and in eks_access_entries: leave it out of one "
             f"(in eks_admins, {CALLER} is whoever runs this)."
         )
-    results = eks.parallel(lambda want: _ensure_one(account, want, there=want.principal in listed, check=check), whole)
+    results = parallel(lambda want: _ensure_one(account, want, there=want.principal in listed, check=check), whole)
     found = {want.thing: differing for want, differing in zip(whole, results, strict=True)}
     if purge:
         names = {want.principal for want in whole}
@@ -178,13 +178,12 @@ def delete(
 
     def one(arn: str) -> list[Change]:
         answer = account.find("eks", "describe_access_entry", clusterName=cluster, principalArn=arn)
-        have: Mapping[str, Any] = answer["accessEntry"] if answer else {}
+        have: Json = answer["accessEntry"] if answer else {}
         kept = keep_callers and CALLER_TAG in have.get("tags", {})
-        if not have or kept or (foreign_stay and not tags.owned(have.get("tags", {}), cluster)):
+        if not have or kept or not eks.leaving(f"access entry {arn}", have, cluster, foreign_stay=foreign_stay):
             return []
-        eks.check_owned(f"access entry {arn}", have.get("tags", {}), cluster)
         if not check:
             account.find("eks", "delete_access_entry", clusterName=cluster, principalArn=arn)
         return [changes.deleted({"type": have["type"], "kubernetes_groups": have.get("kubernetesGroups") or []})]
 
-    return dict(zip((f"access entry {arn}" for arn in principals), eks.parallel(one, principals), strict=True))
+    return eks.delete_each("access entry", one, principals)

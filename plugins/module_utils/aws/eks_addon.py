@@ -13,12 +13,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
-from ansible_collections.dbos.kubernetes.plugins.module_utils.aws import changes, eks, states, tags
+from ansible_collections.dbos.kubernetes.plugins.module_utils.aws import changes, eks, states
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.account import Account, Json
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.changes import UNMADE, Change
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.errors import AwsError
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.waiting import wait_for
 from ansible_collections.dbos.kubernetes.plugins.module_utils.errors import DbosError
+from ansible_collections.dbos.kubernetes.plugins.module_utils.parallel import parallel
 
 DEFAULT, LATEST = "default", "latest"
 
@@ -168,13 +169,13 @@ def ensure(
     version = kubernetes or _cluster_version(account, cluster)
     with ThreadPoolExecutor(max_workers=1) as pool:
         reading = pool.submit(_listed, account, version, {want.name for want in wanted})
-        haves = eks.parallel(lambda want: _read(account, want), wanted)
+        haves = parallel(lambda want: _read(account, want.cluster, want.name), wanted)
         listed = reading.result()
     offered = offers(listed, version)
     current = [have["addonVersion"] if have else None for have in haves]
     # All are judged before one is touched.
     versions = [choose(want, offered.get(want.name), now, version) for want, now in zip(wanted, current, strict=True)]
-    results = eks.parallel(
+    results = parallel(
         lambda one: _ensure_one(account, *one, check=check, wait=wait, timeout=timeout),
         zip(wanted, haves, versions, strict=True),
     )
@@ -212,8 +213,8 @@ def _cluster_version(account: Account, cluster: str) -> str:
     return str(found["cluster"]["version"])
 
 
-def _read(account: Account, want: Wanted) -> Json | None:
-    found = account.find("eks", "describe_addon", clusterName=want.cluster, addonName=want.name)
+def _read(account: Account, cluster: str, name: str) -> Json | None:
+    found = account.find("eks", "describe_addon", clusterName=cluster, addonName=name)
     return found["addon"] if found else None
 
 
@@ -227,7 +228,7 @@ def _ensure_one(
         made: Json = eks.with_new_role(lambda: account.call("eks", "create_addon", **plan))["addon"]
         if wait:
             wait_for({want.thing: states.addon(account, want.cluster, want.name)}, timeout)
-            made = _read(account, want) or made
+            made = _read(account, want.cluster, want.name) or made
         return [changes.made(plan)], made
     eks.check_owned(want.thing, have.get("tags", {}), want.cluster)
     state = states.judged(have)
@@ -242,11 +243,13 @@ def _ensure_one(
         return found, have
     if state.status in states.BUSY:
         wait_for({want.thing: states.free(states.addon(account, want.cluster, want.name))}, timeout)
-        return _ensure_one(account, want, _read(account, want), version, check=check, wait=wait, timeout=timeout)
+        return _ensure_one(
+            account, want, _read(account, want.cluster, want.name), version, check=check, wait=wait, timeout=timeout
+        )
     for change in found:
         of = {"addonName": want.name} if change.operation == "update_addon" else {}
         eks.apply(account, want.cluster, change, timeout, **of)
-    return found, _read(account, want) or have
+    return found, _read(account, want.cluster, want.name) or have
 
 
 def _identities(account: Account, want: Wanted, have: Json) -> dict[str, str]:
@@ -260,7 +263,7 @@ def _identities(account: Account, want: Wanted, have: Json) -> dict[str, str]:
 
     return {
         association["serviceAccount"]: association["roleArn"]
-        for association in eks.parallel(one, have.get("podIdentityAssociations") or [])
+        for association in parallel(one, have.get("podIdentityAssociations") or [])
     }
 
 
@@ -277,13 +280,9 @@ def delete(
     """Delete add-ons with what they have in the cluster; gives the changes by add-on."""
 
     def one(name: str) -> list[Change]:
-        answer = account.find("eks", "describe_addon", clusterName=cluster, addonName=name)
-        if answer is None:
+        have = _read(account, cluster, name)
+        if have is None or not eks.leaving(f"add-on {name}", have, cluster, foreign_stay=foreign_stay):
             return []
-        have = answer["addon"]
-        if foreign_stay and not tags.owned(have.get("tags", {}), cluster):
-            return []
-        eks.check_owned(f"add-on {name}", have.get("tags", {}), cluster)
         if not check:
             if have["status"] != "DELETING":
                 account.find("eks", "delete_addon", clusterName=cluster, addonName=name)
@@ -291,4 +290,4 @@ def delete(
                 wait_for({f"add-on {name}": states.addon(account, cluster, name, leaving=True)}, timeout)
         return [changes.deleted(described(have))]
 
-    return dict(zip((f"add-on {name}" for name in names), eks.parallel(one, names), strict=True))
+    return eks.delete_each("add-on", one, names)

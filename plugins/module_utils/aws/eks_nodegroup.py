@@ -17,13 +17,13 @@ from ansible_collections.dbos.kubernetes.plugins.module_utils.aws import (
     eks_versions,
     launch_template,
     states,
-    tags,
 )
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.account import Account, Json
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.changes import UNMADE, Change
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.errors import AwsError
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.waiting import wait_for
 from ansible_collections.dbos.kubernetes.plugins.module_utils.errors import DbosError
+from ansible_collections.dbos.kubernetes.plugins.module_utils.parallel import parallel
 
 X86, ARM = "AL2023_x86_64_STANDARD", "AL2023_ARM_64_STANDARD"
 LATEST = "latest"
@@ -235,7 +235,7 @@ def ensure(
 ) -> Json:
     """Make all node groups, or change what differs; with C(purge) delete the platform's others."""
     whole = [checked(want) for want in wanted]
-    results = eks.parallel(lambda want: _ensure_one(account, want, check=check, wait=wait, timeout=timeout), whole)
+    results = parallel(lambda want: _ensure_one(account, want, check=check, wait=wait, timeout=timeout), whole)
     found = {want.thing: differing for want, (differing, _have) in zip(whole, results, strict=True)}
     haves = [have for _differing, have in results]
     if purge:
@@ -364,9 +364,8 @@ def delete(
                 launch_template.delete(account, f"{cluster}-{name}", cluster)
             return []
         have = answer["nodegroup"]
-        if foreign_stay and not tags.owned(have.get("tags", {}), cluster):
+        if not eks.leaving(f"node group {name}", have, cluster, foreign_stay=foreign_stay):
             return []
-        eks.check_owned(f"node group {name}", have.get("tags", {}), cluster)
         if not check:
             if have["status"] != "DELETING":
                 account.find("eks", "delete_nodegroup", clusterName=cluster, nodegroupName=name)
@@ -376,4 +375,4 @@ def delete(
                 launch_template.delete(account, f"{cluster}-{name}", cluster)
         return [changes.deleted(described(have))]
 
-    return dict(zip((f"node group {name}" for name in names), eks.parallel(one, names), strict=True))
+    return eks.delete_each("node group", one, names)

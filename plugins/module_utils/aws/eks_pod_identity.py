@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from ansible_collections.dbos.kubernetes.plugins.module_utils.aws import changes, eks, tags
+from ansible_collections.dbos.kubernetes.plugins.module_utils.aws import changes, eks
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.account import Account, Json
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.changes import Change
+from ansible_collections.dbos.kubernetes.plugins.module_utils.parallel import parallel
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ def differences(have: Json, want: Wanted) -> list[Change]:
 def ensure(account: Account, wanted: Sequence[Wanted], cluster: str, *, purge: bool, check: bool) -> Json:
     """Make all associations, or change what differs; with C(purge) delete the platform's others."""
     listed = _listed(account, cluster)
-    results = eks.parallel(
+    results = parallel(
         lambda want: _ensure_one(account, want, listed.get((want.namespace, want.service_account)), check=check), wanted
     )
     found = {want.thing: differing for want, differing in zip(wanted, results, strict=True)}
@@ -124,13 +125,13 @@ def _delete(
 ) -> dict[str, list[Change]]:
     def one(identity: str) -> list[Change]:
         have = _describe(account, cluster, identity)
-        if have is None or (foreign_stay and not tags.owned(have.get("tags", {}), cluster)):
+        if have is None or not eks.leaving(
+            f"pod identity {have['namespace']}/{have['serviceAccount']}", have, cluster, foreign_stay=foreign_stay
+        ):
             return []
-        thing = f"pod identity {have['namespace']}/{have['serviceAccount']}"
-        eks.check_owned(thing, have.get("tags", {}), cluster)
         if not check:
             account.find("eks", "delete_pod_identity_association", clusterName=cluster, associationId=identity)
         return [changes.deleted({"role_arn": have["roleArn"]})]
 
     names = (f"pod identity {namespace}/{service_account}" for namespace, service_account in leaving)
-    return dict(zip(names, eks.parallel(one, leaving.values()), strict=True))
+    return dict(zip(names, parallel(one, leaving.values()), strict=True))

@@ -11,13 +11,15 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws import changes, eks, tags
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.account import Account, Json
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.changes import UNMADE, Change
-from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.ec2 import settled
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.errors import AwsError
+from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.waiting import settled
+from ansible_collections.dbos.kubernetes.plugins.module_utils.parallel import parallel
 
 NODE_POLICIES = ["AmazonEKSWorkerNodePolicy", "AmazonEC2ContainerRegistryPullOnly"]
 # What CloudWatch takes as a retention, in days.
@@ -87,14 +89,7 @@ def role_changes(have: Json, attached: Sequence[str], role: Role, want: Mapping[
         arguments = {**named, "PolicyDocument": json.dumps(role.trust)}
         found.append(Change({"trust": trust}, {"trust": role.trust}, "update_assume_role_policy", arguments))
     now = tags.mapping(have.get("Tags"))
-    if setting := tags.missing(now, want):
-        before = {key: now.get(key) for key in setting}
-        arguments = {**named, "Tags": tags.pairs(setting)}
-        found.append(Change({"tags": before}, {"tags": setting}, "tag_role", arguments))
-    if leaving := tags.surplus(now, want):
-        before = {key: now[key] for key in leaving}
-        arguments = {**named, "TagKeys": leaving}
-        found.append(Change({"other tags": before}, {"other tags": {}}, "untag_role", arguments))
+    found += changes.retagged(now, want, named, ("tag_role", "Tags", tags.pairs), ("untag_role", "TagKeys"))
     return [*found, *policy_changes(attached, role)]
 
 
@@ -152,25 +147,20 @@ def _ensure_role(
         found = [changes.made({"trust": role.trust, "policies": [*role.policies], "tags": want})]
         if check:
             return found, UNMADE
-        try:
-            answer: Json = account.create(
-                lambda: _role(account, role.name),
-                "iam",
-                "create_role",
-                RoleName=role.name,
-                AssumeRolePolicyDocument=json.dumps(role.trust),
-                Description=f"EKS platform {platform}",
-                Tags=tags.pairs(want),
-            )
-        except AwsError as error:
-            if error.code != "EntityAlreadyExists":
-                raise
-            # A run that was killed a moment ago has made it, and IAM shows it only after some seconds.
-            settled(lambda: account.call("iam", "get_role", RoleName=role.name))
-            return _ensure_role(account, platform, role, all_tags, check)
+        made: Json = account.create(
+            lambda: _role(account, role.name),
+            "iam",
+            "create_role",
+            RoleName=role.name,
+            AssumeRolePolicyDocument=json.dumps(role.trust),
+            Description=f"EKS platform {platform}",
+            Tags=tags.pairs(want),
+        )
+        if "Role" not in made:  # it was there after all
+            eks.check_owned(role.thing, tags.mapping(made.get("Tags")), platform)
         for change in policy_changes([], role):
             _call_on_new(account, "iam", change.operation, change.arguments)
-        return found, str(answer.get("Role", answer)["Arn"])
+        return found, str(made.get("Role", made)["Arn"])
     eks.check_owned(role.thing, tags.mapping(have.get("Tags")), platform)
     attached = account.pages("iam", "list_attached_role_policies", "AttachedPolicies", RoleName=role.name)
     found = role_changes(have, [one["PolicyArn"] for one in attached], role, want)
@@ -214,17 +204,8 @@ def _ensure_key(account: Account, platform: str, all_tags: Mapping[str, str], ch
 
 
 def _key_tag_changes(have: Mapping[str, str], want: Mapping[str, str], identity: str) -> list[Change]:
-    found = []
-    arguments: Json
-    if setting := tags.missing(have, want):
-        before = {key: have.get(key) for key in setting}
-        arguments = {"KeyId": identity, "Tags": tags.pairs(setting, "TagKey", "TagValue")}
-        found.append(Change({"tags": before}, {"tags": setting}, "tag_resource", arguments))
-    if leaving := tags.surplus(have, want):
-        before = {key: have[key] for key in leaving}
-        arguments = {"KeyId": identity, "TagKeys": leaving}
-        found.append(Change({"other tags": before}, {"other tags": {}}, "untag_resource", arguments))
-    return found
+    put = ("tag_resource", "Tags", partial(tags.pairs, key="TagKey", value="TagValue"))
+    return changes.retagged(have, want, {"KeyId": identity}, put, ("untag_resource", "TagKeys"))
 
 
 def _make_key(account: Account, platform: str, want: Mapping[str, str]) -> str:
@@ -258,7 +239,7 @@ def _nameless_key(account: Account, platform: str) -> Json | None:
             raise
 
     listed = [one["KeyArn"] for one in account.pages("kms", "list_keys", "Keys")]
-    mine = [arn for arn, known in zip(listed, eks.parallel(ours, listed), strict=True) if known]
+    mine = [arn for arn, known in zip(listed, parallel(ours, listed), strict=True) if known]
     described = (account.call("kms", "describe_key", KeyId=arn) for arn in mine)
     return next((one for one in described if one["KeyMetadata"]["KeyState"] == "Enabled"), None)
 
@@ -304,7 +285,7 @@ def _may_exist() -> Iterator[None]:
     try:
         yield
     except AwsError as error:
-        if error.code not in ("ResourceAlreadyExistsException", "AlreadyExistsException"):
+        if not error.taken:
             raise
 
 

@@ -51,6 +51,7 @@ class AwsError(DbosError):
         self.transient = transient  # it may work when tried again
         self.lost = lost  # it may have been done all the same
         self.absent = bool(_ABSENT.search(code))
+        self.taken = "AlreadyExists" in code
 
 
 def permission(service: str, operation: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ansible_collections.dbos.kubernetes.plugins.module_utils.aws import eks, tags
+from ansible_collections.dbos.kubernetes.plugins.module_utils.aws import ec2, eks, tags
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.account import Account, Json
 
 LATEST = "$Latest"
@@ -77,10 +77,7 @@ def save(account: Account, name: str, have: Json | None, want: Json, wanted: Map
     made = account.call("ec2", "create_launch_template_version", LaunchTemplateId=identity, LaunchTemplateData=want)[
         "LaunchTemplateVersion"
     ]
-    if setting := tags.missing(own, {**wanted, "Name": name}):
-        account.call("ec2", "create_tags", Resources=[identity], Tags=tags.pairs(setting))
-    if leaving := tags.surplus(own, {**wanted, "Name": name}):
-        account.call("ec2", "delete_tags", Resources=[identity], Tags=[{"Key": key} for key in leaving])
+    ec2.retag(account, identity, own, {**wanted, "Name": name})
     return {"id": identity, "version": str(made["VersionNumber"])}
 
 

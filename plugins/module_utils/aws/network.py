@@ -21,13 +21,12 @@ from ansible_collections.dbos.kubernetes.plugins.module_utils.aws import network
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws import network_removal as removal
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws import tags
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.account import Account
+from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.changes import UNMADE
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.ec2 import (
     LISTS,
     described,
     listed,
     ours,
-    settled,
-    together,
     write,
 )
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.errors import AwsError
@@ -40,11 +39,11 @@ from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.network_state 
     sources,
 )
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.waiting import State as Look
-from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.waiting import wait_for
+from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.waiting import settled, wait_for
 from ansible_collections.dbos.kubernetes.plugins.module_utils.errors import DbosError
+from ansible_collections.dbos.kubernetes.plugins.module_utils.parallel import together
 from ansible_collections.dbos.kubernetes.plugins.module_utils.progress import Progress
 
-UNMADE = "(to be made)"
 # How each kind is made: operation, key of the answer, type of its tags.
 _MAKING = {
     plan.VPC: ("create_vpc", "Vpc", "vpc"),

@@ -13,13 +13,14 @@ from typing import Any
 
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws import network_plan as plan
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.account import Account
-from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.ec2 import listed, ours, together
+from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.ec2 import listed, ours
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.network_state import (
     associations,
     default_route,
     vpc_attribute,
 )
 from ansible_collections.dbos.kubernetes.plugins.module_utils.errors import DbosError
+from ansible_collections.dbos.kubernetes.plugins.module_utils.parallel import together
 
 Json = dict[str, Any]
 

@@ -14,13 +14,14 @@ from typing import Any
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws import network_plan as plan
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws import tags
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.account import Account
-from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.ec2 import LISTS, described, listed, together, write
+from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.ec2 import LISTS, described, listed, write
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.errors import AwsError
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.network_plan import Thing
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.network_state import State, associations, read
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.waiting import State as Look
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.waiting import interval, wait_for
 from ansible_collections.dbos.kubernetes.plugins.module_utils.errors import DbosError
+from ansible_collections.dbos.kubernetes.plugins.module_utils.parallel import together
 from ansible_collections.dbos.kubernetes.plugins.module_utils.progress import Progress
 
 Json = dict[str, Any]

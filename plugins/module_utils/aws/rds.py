@@ -6,17 +6,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Collection, Mapping
+from functools import partial
 from typing import Any
 
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws import rds_settings as wanted
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws import rds_states as states
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws import tags as tagging
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.account import Account
+from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.changes import UNMADE
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.errors import AwsError
-from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.rds_groups import NOT_YET, Diff, Groups, foreign
+from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.rds_groups import Diff, Groups, foreign
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.waiting import wait_for
+from ansible_collections.dbos.kubernetes.plugins.module_utils.parallel import together
 from ansible_collections.dbos.kubernetes.plugins.module_utils.progress import Progress
 
 Json = dict[str, Any]
@@ -57,14 +59,13 @@ class Database:
         params = self.params
         wanted.check(params)
         asked = wanted.version(params["engine_version"])
-        with ThreadPoolExecutor(max_workers=4) as pool:
-            reads = [
-                pool.submit(self.find),
-                pool.submit(self.groups.find_subnets),
-                pool.submit(self.groups.find_parameters, wanted.group_name(self.name, asked.major)),
-                pool.submit(self.groups.find_security),
-            ]
-            instance, subnets, parameters, security = (read.result() for read in reads)
+        reads: list[Callable[[], Any]] = [
+            self.find,
+            self.groups.find_subnets,
+            partial(self.groups.find_parameters, wanted.group_name(self.name, asked.major)),
+            self.groups.find_security,
+        ]
+        instance, subnets, parameters, security = together(reads)
         upgrades = False
         if instance and instance["DBInstanceStatus"] == "creating" and params["wait"] and not self.check:
             instance = self.wait()
@@ -258,7 +259,7 @@ class Database:
             "changed": bool(self.diff),
             "diff": {"before": self.diff.before, "after": self.diff.after},
             "identifier": self.name,
-            "status": instance.get("DBInstanceStatus", NOT_YET),
+            "status": instance.get("DBInstanceStatus", UNMADE),
             "engine_version": instance.get("EngineVersion", self.params["engine_version"]),
             "endpoint": endpoint.get("Address"),
             "port": endpoint.get("Port", wanted.PORT),

@@ -6,19 +6,20 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ansible_collections.dbos.kubernetes.plugins.module_utils.aws import ec2
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws import rds_settings as wanted
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws import tags as tagging
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.account import Account
+from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.changes import UNMADE
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.errors import AwsError
+from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.waiting import settled
 
 Json = dict[str, Any]
 
-NOT_YET = "(to be made)"
 _AT_ONCE = 20  # parameters in one request
 _SETTLES = 90.0  # seconds in which what a deleted database used is still in use
 
@@ -162,7 +163,7 @@ class Groups:
     def ensure_security(self, found: Json | None, diff: Diff, *, check: bool) -> str:
         """The security group, which lets in exactly the given groups; its id."""
         allowed = self.params["allowed_security_groups"]
-        identifier: str = found["GroupId"] if found else NOT_YET
+        identifier: str = found["GroupId"] if found else UNMADE
         if found is None:
             diff.add("security_group", None, self.security_group)
             if not check:
@@ -172,10 +173,8 @@ class Groups:
             want = {**self.tags, "Name": self.security_group}
             put, gone = tagging.missing(tags, want), tagging.surplus(tags, want)
             diff.add("security_group_tags", tags, _applied(tags, put, gone))
-            if put and not check:
-                self.account.call("ec2", "create_tags", Resources=[identifier], Tags=tagging.pairs(put))
-            if gone and not check:
-                self.account.call("ec2", "delete_tags", Resources=[identifier], Tags=[{"Key": key} for key in gone])
+            if not check:
+                ec2.retag(self.account, identifier, tags, want)
         if allowed is not None:
             have = wanted.rules(found["IpPermissions"] if found else [])
             self._ensure_ingress(identifier, have, wanted.ingress(allowed), diff, check=check)
@@ -203,10 +202,8 @@ class Groups:
         put = [rule for name, rule in sorted(want.items()) if name not in have]
         gone = [rule for name, rule in sorted(have.items()) if name not in want]
         if put:
-            settled(
-                lambda: self.account.call("ec2", "authorize_security_group_ingress", GroupId=group, IpPermissions=put),
-                done="InvalidPermission.Duplicate",
-            )
+            arguments: Json = {"GroupId": group, "IpPermissions": put}
+            ec2.write(self.account, "authorize_security_group_ingress", arguments, ("InvalidPermission.Duplicate",))
         if gone:
             self.account.call("ec2", "revoke_security_group_ingress", GroupId=group, IpPermissions=gone)
 
@@ -251,27 +248,12 @@ class Groups:
     def delete(self, operation: str, arguments: Json) -> None:
         """Delete one of them; the network interfaces of a database outlive it for some seconds."""
         service = "ec2" if operation == "delete_security_group" else "rds"
-        settled(lambda: self.account.find(service, operation, **arguments), busy=True)
+        settled(lambda: self.account.find(service, operation, **arguments), _letting_go, _SETTLES)
 
 
 def _applied(have: Mapping[str, str], put: Mapping[str, str], gone: list[str]) -> dict[str, str]:
     return {name: value for name, value in {**have, **put}.items() if name not in gone}
 
 
-def settled(call: Any, *, done: str = "", busy: bool = False) -> None:
-    """Make a call that AWS refuses for some seconds: what was just made is not found yet, what was just used still is.
-
-    The error C(done) means that it was done before.
-    """
-    deadline = time.monotonic() + _SETTLES
-    while True:
-        try:
-            call()
-            return
-        except AwsError as error:
-            if done and error.code == done:
-                return
-            passing = error.absent or (busy and ("DependencyViolation" in error.code or "State" in error.code))
-            if not passing or time.monotonic() > deadline:
-                raise
-            time.sleep(1.0)
+def _letting_go(error: AwsError) -> bool:
+    return error.absent or "DependencyViolation" in error.code or "State" in error.code

@@ -9,11 +9,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.errors import AwsError
 from ansible_collections.dbos.kubernetes.plugins.module_utils.progress import Progress
 
 SHORTEST, LONGEST = 0.5, 15.0  # seconds between two looks
+SETTLE = 30.0  # seconds until all of AWS knows what was made
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -56,3 +59,23 @@ def wait_for(targets: Mapping[str, Callable[[], State]], timeout: float, progres
                 raise AwsError(f"After {elapsed:.0f} s still {told}. Run again to go on waiting.")
             step.update(told)
             time.sleep(min(interval(elapsed), max(timeout - elapsed, 0.0)))
+
+
+def settled(
+    call: Callable[[], Result],
+    passing: Callable[[AwsError], bool] = lambda error: error.absent,
+    timeout: float = SETTLE,
+    pause: float = 1.0,
+) -> Result:
+    """The result of a call that AWS refuses for some seconds; C(passing) knows such a refusal.
+
+    By default it is one of what was just made, and is not found everywhere yet. Both times are in seconds.
+    """
+    give_up = time.monotonic() + timeout
+    while True:
+        try:
+            return call()
+        except AwsError as error:
+            if not passing(error) or time.monotonic() > give_up:
+                raise
+        time.sleep(pause)

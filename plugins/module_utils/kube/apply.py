@@ -7,20 +7,16 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
 from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.client import (
     Client,
     KubeError,
     Object,
 )
-
-WORKERS = 8
-T = TypeVar("T")
-U = TypeVar("U")
+from ansible_collections.dbos.kubernetes.plugins.module_utils.parallel import parallel
 
 # What the server writes by itself says nothing about a change of ours.
 _NOISE = (
@@ -47,15 +43,6 @@ class ApplyResult:
     def diff(self) -> dict[str, Any]:
         """Ansible's diff: only changed objects, secrets replaced by placeholders."""
         return {"before": self.before, "after": self.after}
-
-
-def parallel(function: Callable[[U], T], items: Sequence[U]) -> list[T]:
-    """C(function) over all items, side by side, in order; the first exception is raised after all have ended."""
-    if len(items) < 2:
-        return [function(item) for item in items]
-    with ThreadPoolExecutor(max_workers=min(WORKERS, len(items))) as pool:
-        futures = [pool.submit(function, item) for item in items]
-    return [future.result() for future in futures]
 
 
 def identity(obj: Object) -> str:

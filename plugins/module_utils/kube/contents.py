@@ -10,7 +10,6 @@ import json
 from typing import NamedTuple
 from urllib.parse import quote
 
-from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.apply import parallel
 from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.client import (
     Client,
     KubeError,
@@ -18,6 +17,7 @@ from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.client import
     Unreachable,
     error_from,
 )
+from ansible_collections.dbos.kubernetes.plugins.module_utils.parallel import parallel
 
 _DISCOVERY = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 _METADATA = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"

@@ -16,7 +16,6 @@ from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.apply import 
     content,
     hide,
     identity,
-    parallel,
 )
 from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.client import (
     Client,
@@ -27,6 +26,7 @@ from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.watch import 
     Timeout,
     wait,
 )
+from ansible_collections.dbos.kubernetes.plugins.module_utils.parallel import parallel
 
 
 def check_documents(documents: Sequence[Any]) -> list[Object]:

@@ -16,8 +16,8 @@ from typing import Any
 
 from ansible_collections.dbos.kubernetes.plugins.module_utils.errors import DbosError
 from ansible_collections.dbos.kubernetes.plugins.module_utils.kube import watch
-from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.apply import parallel
 from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.client import Client, KubeError, Object
+from ansible_collections.dbos.kubernetes.plugins.module_utils.parallel import parallel
 from ansible_collections.dbos.kubernetes.plugins.module_utils.progress import Progress
 from ansible_collections.dbos.kubernetes.plugins.module_utils.sealed_secrets import (
     API_VERSION,

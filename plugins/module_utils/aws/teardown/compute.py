@@ -17,9 +17,9 @@ from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.teardown.readi
     Reader,
     issues,
     key_id,
-    together,
 )
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.teardown.resources import Key, Resource, whose
+from ansible_collections.dbos.kubernetes.plugins.module_utils.parallel import parallel
 
 _BUSY = {"CREATING", "UPDATING", "PENDING"}  # EKS deletes nothing in these states
 _FAILED = {"DELETE_FAILED"}
@@ -79,7 +79,7 @@ def node_groups(reader: Reader) -> Iterator[Resource]:
     def read(name: str) -> Json | None:
         return reader.account.find("eks", "describe_nodegroup", clusterName=reader.platform, nodegroupName=name)
 
-    for answer in together(read, _of_cluster(reader, "list_nodegroups", "nodegroups")):
+    for answer in parallel(read, _of_cluster(reader, "list_nodegroups", "nodegroups")):
         if answer is None:
             continue
         found = answer["nodegroup"]
@@ -112,7 +112,7 @@ def addons(reader: Reader) -> Iterator[Resource]:
     def read(name: str) -> Json | None:
         return reader.account.find("eks", "describe_addon", clusterName=reader.platform, addonName=name)
 
-    for answer in together(read, _of_cluster(reader, "list_addons", "addons")):
+    for answer in parallel(read, _of_cluster(reader, "list_addons", "addons")):
         if answer is None:
             continue
         found = answer["addon"]

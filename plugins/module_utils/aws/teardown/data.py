@@ -14,8 +14,9 @@ from ansible_collections.dbos.kubernetes.plugins.module_utils.aws import rds_sta
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.account import Account
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.errors import AwsError
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.teardown import resources as kinds
-from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.teardown.reading import Json, Reader, key_id, together
+from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.teardown.reading import Json, Reader, key_id
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.teardown.resources import Key, Resource
+from ansible_collections.dbos.kubernetes.plugins.module_utils.parallel import parallel
 
 CREDENTIALS = "credentials of a database"  # the secret that RDS keeps for it, and deletes with it
 
@@ -122,7 +123,7 @@ def _tagged(reader: Reader, names: dict[str, str]) -> dict[str, dict[str, str]]:
         answer = reader.account.find("rds", "list_tags_for_resource", ResourceName=names[name])
         return tags.mapping((answer or {}).get("TagList"))
 
-    return dict(zip(names, together(read, names), strict=True))
+    return dict(zip(names, parallel(read, names), strict=True))
 
 
 def subnet_groups(reader: Reader) -> Iterator[Resource]:
@@ -204,7 +205,7 @@ def repositories(reader: Reader) -> Iterator[Resource]:
             detail={"images": len(images), "bytes": sum(one.get("imageSizeInBytes") or 0 for one in images)},
         )
 
-    return (one for one in together(read, every) if one)
+    return (one for one in parallel(read, every) if one)
 
 
 def keys(reader: Reader) -> Iterator[Resource]:
@@ -212,7 +213,7 @@ def keys(reader: Reader) -> Iterator[Resource]:
     aliases = reader.account.pages("kms", "list_aliases", "Aliases")
     of_aws = {one.get("TargetKeyId") for one in aliases if one["AliasName"].startswith("alias/aws/")}
     every = [one["KeyId"] for one in reader.account.pages("kms", "list_keys", "Keys") if one["KeyId"] not in of_aws]
-    found = {one.id: one for one in together(lambda key: _key(reader, key), every) if one}
+    found = {one.id: one for one in parallel(lambda key: _key(reader, key), every) if one}
     yield from found.values()
     for alias in aliases:
         name, target = alias["AliasName"], alias.get("TargetKeyId", "")
@@ -278,7 +279,7 @@ def _iam(reader: Reader, kind: str, names: Iterable[str], operation: str, option
     def read(name: str) -> dict[str, str]:
         return tags.mapping(reader.account.pages("iam", operation, "Tags", **{option: name}))
 
-    for name, have in zip(mine, together(read, mine), strict=True):
+    for name, have in zip(mine, parallel(read, mine), strict=True):
         placed = reader.named(name.rsplit("/", 1)[-1], have)
         if placed:
             yield Resource(kind, name, *placed)

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws import tags
@@ -20,8 +19,8 @@ from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.teardown impor
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.teardown import resources as kinds
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.teardown.reading import Reader
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.teardown.resources import Key, Resource
+from ansible_collections.dbos.kubernetes.plugins.module_utils.parallel import parallel
 
-THREADS = 8
 READERS: dict[Callable[[Reader], Iterable[Resource]], tuple[str, ...]] = {
     compute.node_groups: (kinds.NODE_GROUP,),
     compute.addons: (kinds.ADDON,),
@@ -112,9 +111,8 @@ class Observer:
             vpcs=own,
             gateways=network.gateways_of(self._account, own),
         )
-        with ThreadPoolExecutor(THREADS) as pool:
-            parts = list(pool.map(lambda read: list(read(self._reader)), READERS))
-            unknown = list(unread(self._account, self._platform))
+        parts = parallel(lambda read: list(read(self._reader)), READERS)
+        unknown = list(unread(self._account, self._platform))
         every = [*([cluster] if cluster else []), *vpcs, *(one for part in parts for one in part), *unknown]
         with self._lock:
             self._found = {one.key: one for one in every}

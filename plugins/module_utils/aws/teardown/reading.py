@@ -6,21 +6,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws import tags
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.account import Account
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.teardown import resources as kinds
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.teardown.resources import Key, Resource, whose
+from ansible_collections.dbos.kubernetes.plugins.module_utils.parallel import parallel
 
 Json = dict[str, Any]
-Item = TypeVar("Item")
-Answer = TypeVar("Answer")
 _AT_ONCE = 20  # names that the load balancers' APIs take in one call
-_THREADS = 4
 
 
 @dataclass(frozen=True)
@@ -74,7 +71,7 @@ class Reader:
             found: dict[str, Any] = {option: [{"Name": one[0], "Values": one[1]}], **arguments}
             return self.account.pages("ec2", operation, key, **found)
 
-        return list({one[identity]: one for part in together(read, wanted) for one in part}.values())
+        return list({one[identity]: one for part in parallel(read, wanted) for one in part}.values())
 
     def balancer_tags(self, service: str, names: Iterable[str]) -> dict[str, dict[str, str]]:
         """Tags of load balancers or target groups by their name or ARN."""
@@ -87,19 +84,13 @@ class Reader:
             return {one[key]: tags.mapping(one["Tags"]) for one in answer["TagDescriptions"]}
 
         every = list(names)
-        parts = together(read, [every[start : start + _AT_ONCE] for start in range(0, len(every), _AT_ONCE)])
+        parts = parallel(read, [every[start : start + _AT_ONCE] for start in range(0, len(every), _AT_ONCE)])
         return {name: have for part in parts for name, have in part.items()}
 
     def inside(self, vpc: str | None, subnets: Iterable[str] = (), groups: Iterable[str] = ()) -> frozenset[Key]:
         """What something in a VPC needs."""
         found = {(kinds.SUBNET, one) for one in subnets} | {(kinds.GROUP, one) for one in groups}
         return frozenset(found | ({(kinds.VPC, vpc)} if vpc else set()))
-
-
-def together(call: Callable[[Item], Answer], items: Iterable[Item]) -> list[Answer]:
-    """The answers to calls that are made side by side."""
-    with ThreadPoolExecutor(_THREADS) as pool:
-        return list(pool.map(call, items))
 
 
 def key_id(arn: str | None) -> frozenset[Key]:
