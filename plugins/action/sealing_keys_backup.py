@@ -17,8 +17,8 @@ from ansible.parsing.vault import VaultLib, VaultSecret
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.dbos.kubernetes.plugins.module_utils.errors import DbosError, PlatformAbsent
-from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.client import (
-    Client,
+from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.client import Client
+from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.configuration import (
     argument_spec,
     forget_inline_files,
 )

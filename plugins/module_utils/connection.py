@@ -16,13 +16,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, quote_plus
 
 from ansible_collections.dbos.kubernetes.plugins.module_utils.errors import DbosError
-from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.client import (
-    Client,
-    KubeError,
-)
-from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.client import (
-    argument_spec as kubernetes_spec,
-)
+from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.client import Client, KubeError
+from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.configuration import argument_spec as kubernetes_spec
 from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.relay import (
     Bridge,
     NamespaceAbsent,

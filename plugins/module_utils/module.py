@@ -17,7 +17,7 @@ from ansible_collections.dbos.kubernetes.plugins.module_utils.errors import (
     DbosError,
     PlatformAbsent,
 )
-from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.client import forget_inline_files
+from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.configuration import forget_inline_files
 from ansible_collections.dbos.kubernetes.plugins.module_utils.progress import Progress
 
 

@@ -130,7 +130,8 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.dbos.kubernetes.plugins.module_utils.addons import Object, overlaid, with_images
 from ansible_collections.dbos.kubernetes.plugins.module_utils.helm import Chart, read, render
 from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.addons import PROBES, install, remove, wait_serving
-from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.client import Client, argument_spec
+from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.client import Client
+from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.configuration import argument_spec
 from ansible_collections.dbos.kubernetes.plugins.module_utils.module import check_library, run
 from ansible_collections.dbos.kubernetes.plugins.module_utils.parallel import parallel
 

@@ -184,7 +184,8 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.dbos.kubernetes.plugins.module_utils import status, status_page, table
 from ansible_collections.dbos.kubernetes.plugins.module_utils.attention import Wanted, attention
 from ansible_collections.dbos.kubernetes.plugins.module_utils.errors import DbosError, PlatformAbsent
-from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.client import Client, argument_spec
+from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.client import Client
+from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.configuration import argument_spec
 from ansible_collections.dbos.kubernetes.plugins.module_utils.module import check_library, run
 from ansible_collections.dbos.kubernetes.plugins.module_utils.observation import Observer
 from ansible_collections.dbos.kubernetes.plugins.module_utils.progress import Progress

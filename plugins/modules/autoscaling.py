@@ -161,7 +161,8 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.dbos.kubernetes.plugins.module_utils import autoscaling as work
-from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.client import Client, argument_spec
+from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.client import Client
+from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.configuration import argument_spec
 from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.lease import Lease
 from ansible_collections.dbos.kubernetes.plugins.module_utils.module import application_spec, check_library, run
 

@@ -211,6 +211,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws import network, network_existing, network_removal
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.account import Account, argument_spec
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.network_plan import PURPOSES, Wish
+from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.network_work import Options
 from ansible_collections.dbos.kubernetes.plugins.module_utils.module import check_library, run
 
 ENDPOINTS = ["ec2", "ecr.api", "ecr.dkr", "eks", "eks-auth", "elasticloadbalancing", "logs", "secretsmanager", "sts"]
@@ -242,7 +243,7 @@ def aws_network(module: AnsibleModule) -> dict[str, Any]:
         endpoints=tuple(params["endpoints"]),
         close_default_group=params["close_default_security_group"],
     )
-    options = network.Options(
+    options = Options(
         wish=wish,
         zones=params["zones"],
         zone_count=params["zone_count"],

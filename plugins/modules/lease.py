@@ -82,7 +82,8 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.dbos.kubernetes.plugins.module_utils.errors import PlatformAbsent
-from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.client import Client, argument_spec
+from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.client import Client
+from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.configuration import argument_spec
 from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.lease import Lease, current
 from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.relay import stop_run
 from ansible_collections.dbos.kubernetes.plugins.module_utils.module import check_library, run

@@ -83,11 +83,8 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.client import (
-    Client,
-    KubeError,
-    argument_spec,
-)
+from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.client import Client, KubeError
+from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.configuration import argument_spec
 from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.documents import (
     absent,
     present,

@@ -85,7 +85,8 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.dbos.kubernetes.plugins.module_utils import release_demo
 from ansible_collections.dbos.kubernetes.plugins.module_utils.errors import DbosError
-from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.client import Client, argument_spec
+from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.client import Client
+from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.configuration import argument_spec
 from ansible_collections.dbos.kubernetes.plugins.module_utils.module import check_library, run
 from ansible_collections.dbos.kubernetes.plugins.module_utils.progress import Progress
 

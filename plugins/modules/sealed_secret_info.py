@@ -143,7 +143,8 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.dbos.kubernetes.plugins.module_utils.errors import DbosError
-from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.client import Client, KubeError, argument_spec
+from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.client import Client, KubeError
+from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.configuration import argument_spec
 from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.sealing_controller import (
     fetch_certificate,
     find_controller,

@@ -11,11 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.client import (
-    Client,
-    KubeError,
-    Object,
-)
+from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.client import Client, KubeError, Object
 from ansible_collections.dbos.kubernetes.plugins.module_utils.parallel import parallel
 
 # What the server writes by itself says nothing about a change of ours.

@@ -11,24 +11,17 @@ requests go through its connection pool. Typed calls and discovery are left out 
 
 from __future__ import annotations
 
-import functools
 import json
-import multiprocessing.util
-import os
-import shutil
-import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from ansible.module_utils.basic import env_fallback
-
-from ansible_collections.dbos.kubernetes.plugins.module_utils.aws import kubeconfig as eks
+from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.kubeconfig import Bearer
 from ansible_collections.dbos.kubernetes.plugins.module_utils.errors import (
     DbosError,
-    PlatformAbsent,
 )
+from ansible_collections.dbos.kubernetes.plugins.module_utils.kube import configuration
 from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.resources import (
     Resource,
     known,
@@ -55,92 +48,26 @@ class Unreachable(KubeError):
     """No answer from the API server."""
 
 
-def argument_spec() -> dict[str, dict[str, Any]]:
-    """Connection options, documented in the fragment dbos.kubernetes.kubernetes."""
-
-    def option(variable: str, **spec: Any) -> dict[str, Any]:
-        return {"fallback": (env_fallback, [variable]), **spec}
-
-    return {
-        "kubeconfig": option("K8S_AUTH_KUBECONFIG", type="raw", no_log=True),
-        "context": option("K8S_AUTH_CONTEXT", type="str"),
-        "host": option("K8S_AUTH_HOST", type="str"),
-        "api_key": option("K8S_AUTH_API_KEY", type="str", no_log=True),
-        "username": option("K8S_AUTH_USERNAME", type="str"),
-        "password": option("K8S_AUTH_PASSWORD", type="str", no_log=True),
-        "validate_certs": option("K8S_AUTH_VERIFY_SSL", type="bool", aliases=["verify_ssl"]),
-        "ca_cert": option("K8S_AUTH_SSL_CA_CERT", type="path", aliases=["ssl_ca_cert"]),
-        "client_cert": option("K8S_AUTH_CERT_FILE", type="path", aliases=["cert_file"]),
-        "client_key": option("K8S_AUTH_KEY_FILE", type="path", aliases=["key_file"], no_log=False),
-        "proxy": option("K8S_AUTH_PROXY", type="str"),
-    }
-
-
 class Client:
     """One connection pool to one API server; safe to share between threads."""
 
-    def __init__(self, configuration: Any, bearer: eks.Bearer | None = None) -> None:
+    def __init__(self, settings: Any, bearer: Bearer | None = None) -> None:
         """With C(bearer) the token is renewed while the client is used."""
         from kubernetes.client.rest import RESTClientObject
 
         if bearer:
-            configuration.refresh_api_key_hook = bearer
+            settings.refresh_api_key_hook = bearer
         self._bearer = bearer
-        configuration.connection_pool_maxsize = 16
-        self.configuration = configuration
-        self.pool = RESTClientObject(configuration).pool_manager
-        self.host = configuration.host.rstrip("/")
+        settings.connection_pool_maxsize = 16
+        self.configuration = settings
+        self.pool = RESTClientObject(settings).pool_manager
+        self.host = settings.host.rstrip("/")
         self._discovered: dict[tuple[str, str], Resource] = {}
 
     @classmethod
     def from_params(cls, params: Mapping[str, Any]) -> Client:
         """A client from the module's connection options; raises PlatformAbsent when there is no cluster yet."""
-        import kubernetes.config
-        from kubernetes.client import Configuration
-
-        loader: Any = kubernetes.config  # the library is only half typed
-
-        # Not Configuration(): that would copy a default somebody else may have set.
-        configuration = type.__call__(Configuration)
-        kubeconfig = params.get("kubeconfig")
-        bearer = None
-        try:
-            if isinstance(kubeconfig, dict):
-                if reason := eks.why_absent(kubeconfig):
-                    raise PlatformAbsent(f"There is no Kubernetes platform yet: {reason}")
-                loader.load_kube_config_from_dict(
-                    kubeconfig,
-                    params.get("context"),
-                    configuration,
-                    persist_config=False,
-                    temp_file_path=_inline_files(),
-                )
-                bearer = eks.Bearer.of(kubeconfig)
-            elif kubeconfig or not params.get("host"):
-                path = os.path.expanduser(str(kubeconfig or os.environ.get("KUBECONFIG") or "~/.kube/config"))
-                if not any(os.path.exists(part) for part in path.split(os.pathsep)):
-                    raise PlatformAbsent(f"There is no Kubernetes platform yet: {path} does not exist.")
-                loader.load_kube_config(path, params.get("context"), configuration, persist_config=False)
-        except kubernetes.config.ConfigException as error:
-            raise DbosError(
-                f"The kubeconfig cannot be used: {error}. Check the platform's platform_kubernetes."
-            ) from error
-        for option, attribute in (
-            ("host", "host"),
-            ("username", "username"),
-            ("password", "password"),
-            ("validate_certs", "verify_ssl"),
-            ("ca_cert", "ssl_ca_cert"),
-            ("client_cert", "cert_file"),
-            ("client_key", "key_file"),
-            ("proxy", "proxy"),
-        ):
-            if params.get(option) is not None:
-                setattr(configuration, attribute, params[option])
-        if params.get("api_key"):
-            configuration.api_key = {"authorization": f"Bearer {params['api_key']}"}
-            bearer = None
-        return cls(configuration, bearer)
+        return cls(*configuration.load(params))
 
     def _headers(self) -> dict[str, str]:
         # Read at each request: exec and token files are renewed while a module runs.
@@ -426,24 +353,6 @@ class Client:
     def _object_path(self, obj: Object) -> str:
         metadata = obj["metadata"]
         return self.path(obj["apiVersion"], obj["kind"], metadata["name"], metadata.get("namespace"))
-
-
-@functools.cache
-def _inline_files() -> str:
-    """Where the library writes what a kubeconfig holds inline, such as the CA.
-
-    It would leave that to atexit, which Ansible's workers don't run before Python 3.13, nor the last of a run.
-    """
-    path = tempfile.mkdtemp(prefix="dbos-kubernetes-")
-    multiprocessing.util.Finalize(None, shutil.rmtree, (path, True), exitpriority=0)
-    return path
-
-
-def forget_inline_files() -> None:
-    """Remove them: no client is used any more."""
-    if _inline_files.cache_info().currsize:
-        shutil.rmtree(_inline_files(), ignore_errors=True)
-        _inline_files.cache_clear()
 
 
 def lines(response: Any) -> Iterator[bytes]:

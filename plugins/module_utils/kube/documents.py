@@ -17,10 +17,7 @@ from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.apply import 
     hide,
     identity,
 )
-from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.client import (
-    Client,
-    Object,
-)
+from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.client import Client, Object
 from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.watch import (
     Target,
     Timeout,

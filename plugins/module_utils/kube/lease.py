@@ -21,11 +21,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from ansible_collections.dbos.kubernetes.plugins.module_utils.errors import DbosError
-from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.client import (
-    Client,
-    KubeError,
-    Object,
-)
+from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.client import Client, KubeError, Object
 
 VARIABLE = "DBOS_KUBERNETES_RUN"
 DURATION = 60

@@ -26,11 +26,7 @@ from urllib.parse import quote
 
 from ansible_collections.dbos.kubernetes.plugins.module_utils import naming
 from ansible_collections.dbos.kubernetes.plugins.module_utils.errors import DbosError
-from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.client import (
-    Client,
-    KubeError,
-    Object,
-)
+from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.client import Client, KubeError, Object
 from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.pods import (
     RESTRICTED_CONTAINER,
     RESTRICTED_POD,

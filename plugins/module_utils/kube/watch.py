@@ -12,10 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from ansible_collections.dbos.kubernetes.plugins.module_utils.errors import DbosError
-from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.client import (
-    Client,
-    Object,
-)
+from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.client import Client, Object
 from ansible_collections.dbos.kubernetes.plugins.module_utils.progress import Progress
 
 
