@@ -17,7 +17,7 @@ os.environ.setdefault("MOTO_EC2_LOAD_DEFAULT_AMIS", "false")
 from moto.moto_api._internal.models import moto_api_backend
 from moto.server import DomainDispatcherApplication, create_backend_app
 
-from fake_aws import faults, iam_policy, patches
+from fake_aws import faults, iam_needs, iam_policy, patches
 from fake_aws.eks import Eks
 from fake_aws.timeline import Timeline, plain
 from fake_aws.visibility import Visibility
@@ -57,7 +57,7 @@ class Application:
         self.policy: iam_policy.Policy | None = None
         self.lock = threading.RLock()
         self._moto = DomainDispatcherApplication(create_backend_app)
-        # It lists moto's directory at each request.
+        # It lists moto's directory at each request. Mypy lets no method be assigned to, though it is meant here.
         self._moto.get_backend_for_host = functools.cache(self._moto.get_backend_for_host)  # type: ignore[method-assign]
         self.patches = patches.install(self)
 
@@ -78,10 +78,10 @@ class Application:
             return self._control(environ, start_response)
         call = read(environ)
         if call is None:
-            return self._moto(environ, start_response)  # type: ignore[no-any-return]
+            return self._moto(environ, start_response)  # type: ignore[no-any-return] # moto's answer has no type
         status, error = 0, ""
         with self.lock:
-            needed = sorted({need.action for need in iam_policy.needs(call, self)})
+            needed = sorted({need.action for need in iam_needs.needs(call, self)})
         try:
             done = self._answered(call, environ)
             status = done.status
@@ -92,7 +92,7 @@ class Application:
                 Record(
                     call.service,
                     call.name,
-                    iam_policy.action(call),
+                    iam_needs.action(call),
                     needed,
                     call.region,
                     _without_secrets(plain(call.params)),

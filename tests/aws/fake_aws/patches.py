@@ -17,9 +17,9 @@ from moto.iam.models import AWSManagedPolicy, IAMBackend
 from moto.sts.models import STSBackend
 
 from fake_aws import ec2, rds, tagging
-from fake_aws.eks import CALLER, release
+from fake_aws.eks_checks import release
 from fake_aws.networks import Networks
-from fake_aws.wire import ACCOUNT, Answer, Call, Refusal, answer
+from fake_aws.wire import ACCOUNT, CALLER, Answer, Call, Refusal, answer
 
 if TYPE_CHECKING:
     from fake_aws.application import Application

@@ -1,4 +1,4 @@
-"""Amazon RDS for PostgreSQL over moto's: engine versions, states, passwords in Secrets Manager, and refusals."""
+"""Amazon RDS for PostgreSQL over moto's: states, passwords in Secrets Manager, and refusals."""
 
 from __future__ import annotations
 
@@ -15,21 +15,12 @@ from moto.rds.exceptions import RDSClientError
 from moto.rds.models import DBInstance, MasterUserSecret, RDSBackend
 from moto.rds.responses import RDSResponse
 
-from fake_aws import backups, rds_lifetime
+from fake_aws import backups, rds_catalog, rds_groups, rds_lifetime
 from fake_aws.wire import ACCOUNT
 
 if TYPE_CHECKING:
     from fake_aws.patches import Patches
 
-# Major version: minor versions that can be created, the newest first, and the default one
-ENGINES = {
-    "18": (("18.2", "18.1"), "18.1"),
-    "17": (("17.9", "17.8", "17.7"), "17.8"),
-    "16": (("16.13", "16.12", "16.11"), "16.12"),
-    "15": (("15.17", "15.16", "15.15"), "15.16"),
-}
-DEFAULT_MAJOR = "17"
-AUTHORITIES = ("rds-ca-rsa2048-g1", "rds-ca-rsa4096-g1", "rds-ca-ecc384-g1")
 # What is changed later unless ApplyImmediately is given, and shown as pending meanwhile
 DEFERRED = {
     "db_instance_class": "DBInstanceClass",
@@ -50,10 +41,6 @@ _moto = {
     "create": RDSBackend.create_db_instance,
     "modify": RDSBackend.modify_db_instance,
     "delete": RDSBackend.delete_db_instance,
-    "create_subnet_group": RDSBackend.create_subnet_group,
-    "delete_subnet_group": RDSBackend.delete_subnet_group,
-    "create_parameter_group": RDSBackend.create_db_parameter_group,
-    "delete_parameter_group": RDSBackend.delete_db_parameter_group,
 }
 
 
@@ -65,8 +52,8 @@ def install(patches: Patches) -> None:
         if given.get("engine") != "postgres":
             return _moto["create"](self, given)
         _check_new(self, given)
-        given["engine_version"] = _minor(given.get("engine_version", DEFAULT_MAJOR))
-        given.setdefault("db_parameter_group_name", f"default.{_family(given['engine_version'])}")
+        given["engine_version"] = rds_catalog.minor_version(given.get("engine_version", rds_catalog.DEFAULT_MAJOR))
+        given.setdefault("db_parameter_group_name", f"default.{rds_catalog.family(given['engine_version'])}")
         database = _moto["create"](self, given)
         _complete(database, given)
         database.status = "creating"
@@ -202,26 +189,18 @@ def install(patches: Patches) -> None:
     RDSBackend.create_db_instance = create
     RDSBackend.modify_db_instance = modify
     RDSBackend.delete_db_instance = delete
-    RDSBackend.create_subnet_group = _create_subnet_group
-    RDSBackend.delete_subnet_group = _delete_subnet_group
-    RDSBackend.modify_db_subnet_group = _modify_subnet_group
-    RDSBackend.create_db_parameter_group = _create_parameter_group
-    RDSBackend.delete_db_parameter_group = _delete_parameter_group
     DBInstance.endpoint = property(endpoint)
-    RDSResponse.describe_db_engine_versions = _describe_engine_versions
-    RDSResponse.describe_certificates = _describe_certificates
-    RDSResponse.describe_db_parameter_groups = _describe_parameter_groups
-    RDSResponse.describe_orderable_db_instance_options = _describe_orderable
     RDSResponse.describe_pending_maintenance_actions = lambda _self: ActionResult({"PendingMaintenanceActions": []})
-    RDSResponse.describe_db_parameters = _describe_parameters
+    rds_catalog.install()
+    rds_groups.install()
     rds_lifetime.install(patches)
     MasterUserSecret._generate_secret_string = lambda self: _secret_string(self.resource, patches)
     backups.install()
 
 
 def _check_new(backend: RDSBackend, given: Any) -> None:
-    version = given.get("engine_version", DEFAULT_MAJOR)
-    if _minor(version) is None:
+    version = given.get("engine_version", rds_catalog.DEFAULT_MAJOR)
+    if rds_catalog.minor_version(version) is None:
         raise RDSClientError("InvalidParameterCombination", f"Cannot find version {version} for postgres")
     if given.get("db_instance_identifier") in backend.databases:
         raise RDSClientError("DBInstanceAlreadyExists", "DB instance already exists")
@@ -241,11 +220,11 @@ def _check_new(backend: RDSBackend, given: Any) -> None:
         raise RDSClientError(
             "InvalidParameterCombination", "Invalid storage size for engine name postgres and storage type gp3"
         )
-    _check_groups(backend, given, _minor(version))
+    _check_groups(backend, given, rds_catalog.minor_version(version))
     key = given.get("kms_key_id")
     if key and not _key(backend, key):
         raise RDSClientError("KMSKeyNotAccessibleFault", f"The specified KMS key [{key}] does not exist.")
-    if given.get("ca_certificate_identifier", AUTHORITIES[0]) not in AUTHORITIES:
+    if given.get("ca_certificate_identifier", rds_catalog.AUTHORITIES[0]) not in rds_catalog.AUTHORITIES:
         raise RDSClientError("CertificateNotFound", f"Certificate {given['ca_certificate_identifier']} not found.")
     subnet_group = given.get("db_subnet_group_name")
     if subnet_group and subnet_group not in backend.subnet_groups:
@@ -264,18 +243,18 @@ def _check_groups(backend: RDSBackend, given: Any, version: str) -> None:
         if name not in backend.db_parameter_groups:
             raise RDSClientError("DBParameterGroupNotFound", f"DBParameterGroup not found: {name}")
         family = backend.db_parameter_groups[name].family
-        if family != _family(version):
+        if family != rds_catalog.family(version):
             raise RDSClientError(
                 "InvalidParameterCombination",
                 f"The Parameter Group {name} with DBParameterGroupFamily {family} cannot be used for this instance. "
-                f"Please use a Parameter Group with DBParameterGroupFamily {_family(version)}",
+                f"Please use a Parameter Group with DBParameterGroupFamily {rds_catalog.family(version)}",
             )
 
 
 def _check_change(backend: RDSBackend, database: DBInstance, wanted: dict[str, Any], major: bool) -> None:
     version = database.engine_version
     if "engine_version" in wanted:
-        version = _minor(wanted["engine_version"])
+        version = rds_catalog.minor_version(wanted["engine_version"])
         if version is None:
             raise RDSClientError(
                 "InvalidParameterCombination", f"Cannot find version {wanted['engine_version']} for postgres"
@@ -300,7 +279,7 @@ def _check_change(backend: RDSBackend, database: DBInstance, wanted: dict[str, A
             "InvalidParameterCombination",
             "You can't specify MasterUserPassword for an instance with ManageMasterUserPassword enabled.",
         )
-    if wanted.get("ca_certificate_identifier", AUTHORITIES[0]) not in AUTHORITIES:
+    if wanted.get("ca_certificate_identifier", rds_catalog.AUTHORITIES[0]) not in rds_catalog.AUTHORITIES:
         raise RDSClientError("CertificateNotFound", f"Certificate {wanted['ca_certificate_identifier']} not found.")
     _check_groups(backend, wanted, version)
 
@@ -322,7 +301,7 @@ def _complete(database: DBInstance, given: Any) -> None:
     database.storage_encryption_type = "sse-kms" if database.storage_encrypted else "none"
     database.dedicated_log_volume = False
     database.publicly_accessible = given.get("publicly_accessible", False)
-    _authority(database, given.get("ca_certificate_identifier", AUTHORITIES[0]))
+    _authority(database, given.get("ca_certificate_identifier", rds_catalog.AUTHORITIES[0]))
     if database.storage_encrypted:
         database.kms_key_id = _key(database.backend, given.get("kms_key_id") or "alias/aws/rds")
     if database.storage_type == "gp3":
@@ -380,223 +359,3 @@ def _key(backend: RDSBackend, given: str) -> str | None:
         if given in (key.arn, key.id) or given in key.aliases:
             return str(key.arn)
     return None
-
-
-def _minor(version: str) -> str | None:
-    """The version that a major or minor version stands for."""
-    for major, (minors, default) in ENGINES.items():
-        if version == major:
-            return default
-        if version in minors:
-            return version
-    return None
-
-
-def _family(version: str) -> str:
-    return f"postgres{version.split('.', maxsplit=1)[0]}"
-
-
-def _describe_engine_versions(self: RDSResponse) -> ActionResult:
-    given = self.params
-    found = []
-    for major, (minors, default) in reversed(ENGINES.items()):
-        for minor in reversed(minors):
-            newer = [item for item in minors if _number(item) > _number(minor)]
-            later = [item for other, (items, _default) in ENGINES.items() if int(other) > int(major) for item in items]
-            found.append(
-                {
-                    "Engine": "postgres",
-                    "MajorEngineVersion": major,
-                    "EngineVersion": minor,
-                    "DBParameterGroupFamily": f"postgres{major}",
-                    "DBEngineDescription": "PostgreSQL",
-                    "DBEngineVersionDescription": f"PostgreSQL {minor}-R1",
-                    "ValidUpgradeTarget": [
-                        {
-                            "Engine": "postgres",
-                            "EngineVersion": item,
-                            "Description": f"PostgreSQL {item}-R1",
-                            "AutoUpgrade": item == default,
-                            "IsMajorVersionUpgrade": item in later,
-                        }
-                        for item in [*reversed(newer), *reversed(later)]
-                    ],
-                    "ExportableLogTypes": ["postgresql", "upgrade", "iam-db-auth-error"],
-                    "SupportsLogExportsToCloudwatchLogs": True,
-                    "SupportsReadReplica": True,
-                    "SupportedFeatureNames": ["Lambda", "s3Import", "s3Export"],
-                    "Status": "available",
-                    "SupportsCertificateRotationWithoutRestart": True,
-                    "SupportedCACertificateIdentifiers": list(AUTHORITIES),
-                }
-            )
-    version = given.get("EngineVersion", "")
-    found = [
-        item
-        for item in found
-        if given.get("Engine", "postgres") == "postgres"
-        and version in ("", item["EngineVersion"], item["MajorEngineVersion"])
-        and given.get("DBParameterGroupFamily", "") in ("", item["DBParameterGroupFamily"])
-    ]
-    if given.get("DefaultOnly"):
-        wanted = version or (given.get("DBParameterGroupFamily") or f"postgres{DEFAULT_MAJOR}").removeprefix("postgres")
-        found = [item for item in found if item["EngineVersion"] == _minor(wanted)]
-    return ActionResult({"DBEngineVersions": found})
-
-
-def _number(version: str) -> list[int]:
-    return [int(part) for part in version.split(".")]
-
-
-def _describe_orderable(self: RDSResponse) -> ActionResult:
-    wanted = self.params.get("DBInstanceClass")
-    classes = [
-        f"db.{family}.{size}"
-        for family in ("t4g", "t3", "m7g", "m6i", "r7g")
-        for size in ("micro", "small", "medium", "large", "xlarge", "2xlarge")
-        if family.startswith("t") or size.endswith("large")
-    ]
-    version = _minor(self.params.get("EngineVersion", DEFAULT_MAJOR))
-    options = [
-        {
-            "Engine": "postgres",
-            "EngineVersion": version,
-            "DBInstanceClass": item,
-            "LicenseModel": "postgresql-license",
-            "AvailabilityZones": [{"Name": f"{self.region}{zone}"} for zone in "abc"],
-            "MultiAZCapable": True,
-            "Vpc": True,
-            "SupportsStorageEncryption": True,
-            "StorageType": "gp3",
-            "MinStorageSize": 20,
-            "MaxStorageSize": 65536,
-        }
-        for item in classes
-        if wanted in (None, item) and version
-    ]
-    return ActionResult({"OrderableDBInstanceOptions": options})
-
-
-def _describe_certificates(self: RDSResponse) -> ActionResult:
-    wanted = self.params.get("CertificateIdentifier")
-    if wanted and wanted not in AUTHORITIES:
-        raise RDSClientError("CertificateNotFound", f"Certificate {wanted} not found.")
-    return ActionResult(
-        {
-            "DefaultCertificateForNewLaunches": AUTHORITIES[0],
-            "Certificates": [
-                {
-                    "CertificateIdentifier": name,
-                    "CertificateType": "CA",
-                    "ValidFrom": datetime(2021, 5, 21, tzinfo=UTC),
-                    "ValidTill": datetime(2061, 5, 21, tzinfo=UTC),
-                    "CertificateArn": f"arn:aws:rds:{self.region}::cert:{name}",
-                    "CustomerOverride": False,
-                }
-                for name in AUTHORITIES
-                if wanted in (None, name)
-            ],
-        }
-    )
-
-
-def _describe_parameter_groups(self: RDSResponse) -> ActionResult:
-    name = self.params.get("DBParameterGroupName")
-    groups = self.backend.describe_db_parameter_groups({"db_parameter_group_name": name})
-    if name and not groups:
-        raise RDSClientError("DBParameterGroupNotFound", f"DBParameterGroup {name} not found.")
-    return ActionResult({"DBParameterGroups": groups})
-
-
-# What PostgreSQL's families have; values of the engine's own
-_PARAMETERS = {
-    "rds.force_ssl": ("1", "dynamic", "boolean", "0,1"),
-    "max_connections": ("LEAST({DBInstanceClassMemory/9531392},5000)", "static", "integer", "6-8388607"),
-    "log_min_duration_statement": ("-1", "dynamic", "integer", "-1-2147483647"),
-    "shared_preload_libraries": ("pg_stat_statements", "static", "list", "pg_stat_statements,auto_explain"),
-    "idle_in_transaction_session_timeout": ("86400000", "dynamic", "integer", "0-2147483647"),
-    "rds.logical_replication": ("0", "static", "boolean", "0,1"),
-    "password_encryption": ("scram-sha-256", "dynamic", "string", "md5,scram-sha-256"),
-}
-
-
-def _describe_parameters(self: RDSResponse) -> ActionResult:
-    name, source = self.params.get("DBParameterGroupName"), self.params.get("Source")
-    groups = self.backend.describe_db_parameter_groups({"db_parameter_group_name": name})
-    if not groups:
-        raise RDSClientError("DBParameterGroupNotFound", f"DBParameterGroup not found: {name}")
-    user = groups[0].parameters
-    found = []
-    for key in sorted({*_PARAMETERS, *user}):
-        value, apply_type, kind, allowed = _PARAMETERS.get(key, ("", "dynamic", "string", ""))
-        origin = "user" if key in user else "engine-default"
-        if source in (None, origin):
-            found.append(
-                {
-                    "ParameterName": key,
-                    "ParameterValue": user[key].get("ParameterValue") if key in user else value,
-                    "Source": origin,
-                    "ApplyType": apply_type,
-                    "DataType": kind,
-                    "AllowedValues": allowed,
-                    "IsModifiable": True,
-                    "ApplyMethod": user[key].get("ApplyMethod", "immediate") if key in user else "pending-reboot",
-                }
-            )
-    return ActionResult({"Parameters": found})
-
-
-def _create_subnet_group(self: RDSBackend, name: str, description: str, subnets: list[Any], tags: Any) -> Any:
-    if name.lower() in self.subnet_groups:
-        raise RDSClientError("DBSubnetGroupAlreadyExists", f"The DB subnet group '{name}' already exists.")
-    _covers(subnets)
-    return _moto["create_subnet_group"](self, name, description, subnets, tags)
-
-
-def _covers(subnets: list[Any]) -> None:
-    if len({subnet.availability_zone for subnet in subnets}) < 2:
-        raise RDSClientError(
-            "DBSubnetGroupDoesNotCoverEnoughAZs",
-            "The DB subnet group doesn't meet Availability Zone (AZ) coverage requirement. Current AZ coverage: "
-            f"{sorted({subnet.availability_zone for subnet in subnets})}. Add subnets to cover at least 2 AZs.",
-        )
-
-
-def _modify_subnet_group(self: RDSBackend, name: str, description: str, subnets: list[Any]) -> Any:
-    """moto loses the group."""
-    group = self.describe_db_subnet_groups(name)[0]
-    _covers(subnets)
-    group.subnets = subnets
-    group.description = description or group.description
-    return group
-
-
-def _delete_subnet_group(self: RDSBackend, name: str) -> Any:
-    for database in self.databases.values():
-        group = getattr(database, "db_subnet_group", None)
-        if group is not None and group.name == name:
-            raise RDSClientError(
-                "InvalidDBSubnetGroupStateFault",
-                f"Cannot delete the subnet group '{name}' because at least one database instance: "
-                f"{database.db_instance_identifier} is still using it.",
-            )
-    return _moto["delete_subnet_group"](self, name)
-
-
-def _create_parameter_group(self: RDSBackend, given: Any) -> Any:
-    family = given.get("db_parameter_group_family")
-    if family not in {f"postgres{major}" for major in ENGINES}:
-        raise RDSClientError(
-            "InvalidParameterValue", f"ParameterGroupFamily {family} is not a valid parameter group family"
-        )
-    return _moto["create_parameter_group"](self, given)
-
-
-def _delete_parameter_group(self: RDSBackend, name: str) -> Any:
-    if any(database.db_parameter_group_name == name for database in self.databases.values()):
-        raise RDSClientError(
-            "InvalidDBParameterGroupState",
-            f"One or more database instances are still members of this parameter group {name}, so the group cannot be "
-            "deleted",
-        )
-    return _moto["delete_parameter_group"](self, name)

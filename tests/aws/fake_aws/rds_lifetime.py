@@ -11,7 +11,7 @@ from moto.rds.exceptions import RDSClientError
 from moto.rds.models import DBInstance, RDSBackend
 from moto.rds.responses import RDSResponse
 
-from fake_aws import rds
+from fake_aws import rds, rds_groups
 
 if TYPE_CHECKING:
     from fake_aws.patches import Patches
@@ -38,7 +38,7 @@ def install(patches: Patches) -> None:
     def change(self: RDSBackend, name: str, given: Any) -> Any:
         given = list(given)
         for parameter in given:
-            static = rds._PARAMETERS.get(parameter["ParameterName"], ("", "dynamic"))[1] == "static"
+            static = rds_groups.PARAMETERS.get(parameter["ParameterName"], ("", "dynamic"))[1] == "static"
             if static and parameter.get("ApplyMethod") == "immediate":
                 raise RDSClientError(
                     "InvalidParameterCombination", "cannot use immediate apply method for static parameter"
@@ -96,7 +96,7 @@ _change = RDSBackend.modify_db_parameter_group
 
 def _wait(backend: RDSBackend, name: str, changed: list[str]) -> None:
     """Static parameters take effect at the next restart of what uses them."""
-    if any(rds._PARAMETERS.get(parameter, ("", "dynamic"))[1] == "static" for parameter in changed):
+    if any(rds_groups.PARAMETERS.get(parameter, ("", "dynamic"))[1] == "static" for parameter in changed):
         for database in backend.databases.values():
             if database.db_parameter_group_name == name:
                 database.waiting_parameters = True

@@ -18,6 +18,7 @@ from moto.core.utils import get_service_model
 from werkzeug.exceptions import HTTPException
 
 ACCOUNT = "123456789012"
+CALLER = f"arn:aws:iam::{ACCOUNT}:user/deployer"  # who makes all calls
 # Where a request's signature names a service differently from botocore.
 _SIGNED_AS = {"tagging": "resourcegroupstaggingapi", "elasticloadbalancing": "elbv2", "servicequotas": "service-quotas"}
 
