@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ansible_collections.dbos.kubernetes.plugins.module_utils.drain_wait import counted
@@ -60,6 +60,13 @@ class Count:
         """For a person."""
         name = self.application if self.known else f"{self.application} (not in the inventory)"
         return f"{name}, database {self.database}" if self.database else name
+
+
+def policy_of(params: Mapping[str, Any]) -> Policy:
+    """What a module's options policy, abandon and unreadable say."""
+    policy = Policy(params["policy"], params["abandon"], params["unreadable"] == ABANDON)
+    check(policy)
+    return policy
 
 
 def check(policy: Policy) -> None:

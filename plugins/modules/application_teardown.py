@@ -181,9 +181,13 @@ from ansible_collections.dbos.kubernetes.plugins.module_utils.connection import 
 )
 from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.client import Unreachable
 from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.lease import Lease
-from ansible_collections.dbos.kubernetes.plugins.module_utils.module import application_spec, check_library, run
+from ansible_collections.dbos.kubernetes.plugins.module_utils.module import (
+    application_spec,
+    check_library,
+    registry_options,
+    run,
+)
 from ansible_collections.dbos.kubernetes.plugins.module_utils.system_database.roles import Role, Wanted
-from ansible_collections.dbos.kubernetes.plugins.module_utils.unfinished_work import Policy
 
 NOTHING = {"changed": False, "changes": [], "cancelled": [], "kept": []}
 
@@ -221,8 +225,6 @@ def application_teardown(module: AnsibleModule) -> dict[str, Any]:
 
 def request(params: dict[str, Any]) -> tearing_down.Request:
     """What the options ask for."""
-    policy = Policy(params["policy"], params["abandon"], params["unreadable"] == "abandon")
-    unfinished_work.check(policy)
     found = params["database"]
     first, *spare = found["metrics"] or [None]
     metrics = [Role(first), *(Role(name, member_of=first) for name in spare)] if first else []
@@ -238,7 +240,7 @@ def request(params: dict[str, Any]) -> tearing_down.Request:
     )
     return tearing_down.Request(
         application,
-        policy,
+        unfinished_work.policy_of(params),
         wanted,
         drop=params["drop"],
         server_goes=params["server_goes"],
@@ -258,12 +260,6 @@ def main() -> None:
         "logins": {"type": "list", "elements": "str", "default": []},
         "metrics": {"type": "list", "elements": "str", "default": []},
     }
-    registry = {
-        "host": {"type": "str"},
-        "ca_file": {"type": "path"},
-        "username": {"type": "str"},
-        "password": {"type": "str", "no_log": True},
-    }
     run(
         AnsibleModule(
             argument_spec={
@@ -279,7 +275,7 @@ def main() -> None:
                 "database": {"type": "dict", "required": True, "options": database},
                 "drop": {"type": "bool", "default": False},
                 "server_goes": {"type": "bool", "default": False},
-                "registry": {"type": "dict", "options": registry, "default": {}},
+                "registry": {"type": "dict", "options": registry_options(), "default": {}},
                 "timeout": {"type": "int", "default": 300},
             },
             supports_check_mode=True,

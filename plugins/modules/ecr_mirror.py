@@ -114,7 +114,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws import ecr_mirror as mirror
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.account import Account, argument_spec
-from ansible_collections.dbos.kubernetes.plugins.module_utils.module import check_library, run
+from ansible_collections.dbos.kubernetes.plugins.module_utils.module import check_library, registry_options, run
 
 
 def ecr_mirror(module: AnsibleModule) -> dict[str, Any]:
@@ -133,12 +133,7 @@ def ecr_mirror(module: AnsibleModule) -> dict[str, Any]:
 
 def main() -> None:
     """Entry point."""
-    registry = {
-        "host": {"type": "str", "required": True},
-        "ca_file": {"type": "path"},
-        "username": {"type": "str"},
-        "password": {"type": "str", "no_log": True},
-    }
+    registry = {**registry_options(), "host": {"type": "str", "required": True}}
     module = AnsibleModule(
         argument_spec={
             **argument_spec(),

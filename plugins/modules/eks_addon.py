@@ -139,11 +139,12 @@ changes:
   sample: ["add-on coredns: addon_version"]
 """
 
+from functools import partial
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.dbos.kubernetes.plugins.module_utils.aws import changes, eks, tags
+from ansible_collections.dbos.kubernetes.plugins.module_utils.aws import eks, tags
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws import eks_addon as logic
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.account import Account
 from ansible_collections.dbos.kubernetes.plugins.module_utils.module import check_library, run
@@ -158,12 +159,8 @@ def eks_addon(module: AnsibleModule) -> dict[str, Any]:
     common = {"check": module.check_mode, "wait": params["wait"], "timeout": params["wait_timeout"]}
     if params["state"] == "absent":
         names = [one["addon_name"] for one in params["addons"]]
-        found = {}
-        if params["purge"]:
-            others = account.pages("eks", "list_addons", "addons", clusterName=cluster)
-            found = logic.delete(account, cluster, others, foreign_stay=True, **common)
-            names = [name for name in names if name not in others]
-        return changes.result(found | logic.delete(account, cluster, names, **common))
+        others = account.pages("eks", "list_addons", "addons", clusterName=cluster) if params["purge"] else []
+        return eks.delete_all(partial(logic.delete, account, cluster, **common), names, others)
     all_tags = tags.wanted(cluster, params["tags"])
     wanted = [_wanted(one, cluster, params["role_arns"], all_tags) for one in params["addons"]]
     return logic.ensure(account, wanted, cluster, params["kubernetes_version"], purge=params["purge"], **common)

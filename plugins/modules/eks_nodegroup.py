@@ -199,11 +199,12 @@ changes:
   sample: ["node group default: labels, scaling_config"]
 """
 
+from functools import partial
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.dbos.kubernetes.plugins.module_utils.aws import changes, eks, tags
+from ansible_collections.dbos.kubernetes.plugins.module_utils.aws import eks, tags
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws import eks_nodegroup as logic
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.account import Account
 from ansible_collections.dbos.kubernetes.plugins.module_utils.module import check_library, run
@@ -218,13 +219,8 @@ def eks_nodegroup(module: AnsibleModule) -> dict[str, Any]:
     common = {"check": module.check_mode, "wait": params["wait"], "timeout": params["wait_timeout"]}
     if params["state"] == "absent":
         names = [one["nodegroup_name"] for one in params["nodegroups"]]
-        if params["purge"]:
-            others = account.pages("eks", "list_nodegroups", "nodegroups", clusterName=cluster)
-            found = logic.delete(account, cluster, others, foreign_stay=True, **common)
-            names = [name for name in names if name not in others]
-        else:
-            found = {}
-        return changes.result(found | logic.delete(account, cluster, names, **common))
+        others = account.pages("eks", "list_nodegroups", "nodegroups", clusterName=cluster) if params["purge"] else []
+        return eks.delete_all(partial(logic.delete, account, cluster, **common), names, others)
     wanted = [_wanted(one, cluster, tags.wanted(cluster, params["tags"])) for one in params["nodegroups"]]
     return logic.ensure(account, wanted, cluster, purge=params["purge"], **common)
 

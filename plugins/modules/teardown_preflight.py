@@ -176,7 +176,7 @@ def teardown_preflight(module: AnsibleModule) -> dict[str, Any]:
     """Count, judge, and hold the Leases."""
     check_library(module, "kubernetes", "psycopg2")
     params = module.params
-    policy = policy_of(params)
+    policy = unfinished_work.policy_of(params)
     named = [
         counting.Application(one["name"], one["namespace"], one["application_name"] or one["name"], one["database"])
         for one in params["applications"]
@@ -236,13 +236,6 @@ def judged(
         "table": unfinished_work.table(counts),
         "invocation": {"module_args": {"scope": params["scope"], "policy": params["policy"]}},
     }
-
-
-def policy_of(params: dict[str, Any]) -> Policy:
-    """What the options say of unfinished work."""
-    policy = Policy(params["policy"], params["abandon"], params["unreadable"] == "abandon")
-    unfinished_work.check(policy)
-    return policy
 
 
 def count(module: AnsibleModule, client: Client | None, applications: Sequence[counting.Application]) -> list[Count]:

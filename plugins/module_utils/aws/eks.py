@@ -7,13 +7,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, TypeVar
 
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws import account as connection
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws import states, tags
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.account import Account, Json
-from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.changes import UNMADE, Change
+from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.changes import UNMADE, Change, result
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.errors import AwsError
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.waiting import settled, wait_for
 from ansible_collections.dbos.kubernetes.plugins.module_utils.errors import DbosError
@@ -82,6 +82,12 @@ def delete_each(kind: str, one: Callable[[Answer], list[Change]], names: Iterabl
     """The changes by thing of C(one), which deletes one of a kind by its name."""
     listed = list(names)
     return dict(zip((f"{kind} {name}" for name in listed), parallel(one, listed), strict=True))
+
+
+def delete_all(delete: Callable[..., dict[str, list[Change]]], names: Iterable[str], others: Collection[str]) -> Json:
+    """The result of deleting what is named, and with it what else there is of the platform's."""
+    found = delete(names=others, foreign_stay=True)
+    return result(found | delete(names=[name for name in names if name not in others]))
 
 
 def send(account: Account, service: str, change: Change) -> Json:

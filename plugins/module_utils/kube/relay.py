@@ -255,12 +255,21 @@ class Bridge:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
+        self._excepthook = threading.excepthook
 
     def __enter__(self) -> Bridge:
+        threading.excepthook = self._thread_ended
         return self
 
     def __exit__(self, *_error: object) -> None:
         self._listener.close()
+        threading.excepthook = self._excepthook
+
+    def _thread_ended(self, how: threading.ExceptHookArgs) -> None:
+        """The library's thread breaks when the API server hangs up while it sends: _return tells why, so no traceback."""
+        broken = how.exc_type is not None and issubclass(how.exc_type, OSError)
+        if not (broken and how.thread and how.thread.name.startswith("Kubernetes port forward")):
+            self._excepthook(how)
 
     def renew(self) -> None:
         """Look for the pod again: after a broken stream it may be another one, or have to be started."""
