@@ -266,7 +266,7 @@ class Bridge:
         threading.excepthook = self._excepthook
 
     def _thread_ended(self, how: threading.ExceptHookArgs) -> None:
-        """The library's thread breaks when the API server hangs up while it sends: _return tells why, so no traceback."""
+        """The library's thread breaks when the API server hangs up while it sends: _return tells why already."""
         broken = how.exc_type is not None and issubclass(how.exc_type, OSError)
         if not (broken and how.thread and how.thread.name.startswith("Kubernetes port forward")):
             self._excepthook(how)
