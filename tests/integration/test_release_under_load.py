@@ -17,6 +17,8 @@ from process_kit import until
 from release_kit import Kit, sample_image
 
 PENDING = "SELECT count(*) FROM dbos.workflow_status WHERE status IN ('ENQUEUED', 'PENDING', 'DELAYED')"
+OWN = "SELECT count(*) FROM dbos.workflow_status WHERE status = 'SUCCESS' AND application_version = 'v2'"
+TICKS = "SELECT count(*) FROM dbos.workflow_status WHERE schedule_name = 'every-second'"
 SCHEDULE = (
     "INSERT INTO dbos.workflow_schedules (schedule_id, schedule_name, workflow_name, schedule, status, context, "
     "cron_timezone, application_name) VALUES ('1', 'every-second', 'tick', '* * * * * *', 'ACTIVE', '{}', '', 'shop')"
@@ -37,7 +39,7 @@ def course(kit: Kit, root: Path) -> dict[str, Any]:
     image = sample_image(kit, root)
     kit.sql(SCHEDULE)
     kit.released("v1", image)
-    until("scheduled", lambda: kit.sql("SELECT 1 FROM dbos.workflow_status WHERE schedule_name = 'every-second'"))
+    until("scheduled", lambda: kit.sql(TICKS)[0][0] > 0)
     address = kit.get("service", "shop")["spec"]["clusterIP"]
     enqueuer = Enqueuer(kit.url("owner"), "shop")
     named: list[str | None] = [None, "v1"]
@@ -45,13 +47,15 @@ def course(kit: Kit, root: Path) -> dict[str, Any]:
         kit.released("v2", image, env={"COLOUR": "red"}, state="staged")
         named.append("v2")
         staged = clients.answered
-        until("served for two seconds more", lambda: clients.answered > staged + 100)
+        until("served for four seconds more", lambda: clients.answered > staged + 200)
+        until("v2 did what names it", lambda: kit.sql(OWN)[0][0] > 2)
         # Not committed before the promotion is done: it must not be lost, and run on what is the latest then.
         enqueuer.enqueue(open_, "uncommitted", None)
         kit.released("v2", image, env={"COLOUR": "red"})
         open_.commit()
         promoted = clients.answered
-        until("served for two seconds more", lambda: clients.answered > promoted + 100)
+        until("served for four seconds more", lambda: clients.answered > promoted + 200)
+        until("scheduled eleven times", lambda: kit.sql(TICKS)[0][0] > 10)
     kit.sql("UPDATE dbos.workflow_schedules SET status = 'PAUSED'")
     at = kit.versions()["v2"][0] / 1000
     # The pods look every 30 seconds for schedules that were paused.
