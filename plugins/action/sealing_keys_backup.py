@@ -18,10 +18,7 @@ from ansible.plugins.action import ActionBase
 
 from ansible_collections.dbos.kubernetes.plugins.module_utils.errors import DbosError, PlatformAbsent
 from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.client import Client
-from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.configuration import (
-    argument_spec,
-    forget_inline_files,
-)
+from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.configuration import argument_spec
 from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.sealing_controller import (
     ControllerAbsent,
     find_controller,
@@ -57,8 +54,6 @@ class ActionModule(ActionBase):
             return {**result, "failed": True, "msg": error.msg}
         except DbosError as error:
             return {**result, "failed": True, "msg": error.msg}
-        finally:
-            forget_inline_files()
 
 
 def backup(options: dict[str, t.Any], *, check: bool) -> dict[str, t.Any]:

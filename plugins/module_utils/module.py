@@ -17,7 +17,6 @@ from ansible_collections.dbos.kubernetes.plugins.module_utils.errors import (
     DbosError,
     PlatformAbsent,
 )
-from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.configuration import forget_inline_files
 from ansible_collections.dbos.kubernetes.plugins.module_utils.progress import Progress
 
 
@@ -43,8 +42,6 @@ def run(
             Progress().say(told)
             module.exit_json(changed=True, msg=told, **error.result)
         module.fail_json(msg=error.msg, **error.result)
-    finally:
-        forget_inline_files()
     module.exit_json(**result)
 
 

@@ -7,9 +7,13 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import socket
+import subprocess
+import sys
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -33,6 +37,33 @@ def config_map(namespace: str, name: str, **data: str) -> dict[str, Any]:
 def secret(namespace: str, value: str) -> dict[str, Any]:
     metadata = {"name": "hidden", "namespace": namespace}
     return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": {"password": value}}
+
+
+KILLED = """
+import json, os, pathlib, sys
+from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.client import Client
+path = pathlib.Path(sys.argv[1])
+for kubeconfig in (str(path), json.loads(path.read_text())):
+    print(Client.from_params({"kubeconfig": kubeconfig}).version(), flush=True)
+os.kill(os.getpid(), 9)
+"""
+
+
+def test_a_killed_process_leaves_no_key_of_a_kubeconfig(platform: Any, root: Path, tmp_path: Path) -> None:
+    kubeconfig = tmp_path / "kubeconfig"
+    kubeconfig.write_text(platform.kubectl("config", "view", "--raw", "-o", "json"))
+    assert "client-key-data" in kubeconfig.read_text()
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    run = subprocess.run(
+        [sys.executable, "-c", KILLED, str(kubeconfig)],
+        env={**os.environ, "TMPDIR": str(temporary), "PYTHONPATH": str(root / "collections")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == -9 and len(run.stdout.splitlines()) == 2, run.stderr
+    assert list(temporary.iterdir()) == []
 
 
 def test_apply_reports_creation_once(client: Client, namespace: str) -> None:

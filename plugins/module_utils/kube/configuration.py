@@ -7,11 +7,11 @@
 from __future__ import annotations
 
 import functools
-import multiprocessing.util
 import os
-import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import env_fallback
@@ -62,19 +62,15 @@ def load(params: Mapping[str, Any]) -> tuple[Any, eks.Bearer | None]:
         if isinstance(kubeconfig, dict):
             if reason := eks.why_absent(kubeconfig):
                 raise PlatformAbsent(f"There is no Kubernetes platform yet: {reason}")
-            loader.load_kube_config_from_dict(
-                kubeconfig,
-                params.get("context"),
-                configuration,
-                persist_config=False,
-                temp_file_path=_inline_files(),
-            )
+            with _inline_files(configuration) as directory:
+                loader.load_kube_config_from_dict(kubeconfig, params.get("context"), configuration, False, directory)
             bearer = eks.Bearer.of(kubeconfig)
         elif kubeconfig or not params.get("host"):
             path = os.path.expanduser(str(kubeconfig or os.environ.get("KUBECONFIG") or "~/.kube/config"))
             if not any(os.path.exists(part) for part in path.split(os.pathsep)):
                 raise PlatformAbsent(f"There is no Kubernetes platform yet: {path} does not exist.")
-            loader.load_kube_config(path, params.get("context"), configuration, persist_config=False)
+            with _inline_files(configuration) as directory:
+                loader.load_kube_config(path, params.get("context"), configuration, False, directory)
     except kubernetes.config.ConfigException as error:
         raise DbosError(f"The kubeconfig cannot be used: {error}. Check the platform's platform_kubernetes.") from error
     for option, attribute in (
@@ -95,19 +91,26 @@ def load(params: Mapping[str, Any]) -> tuple[Any, eks.Bearer | None]:
     return configuration, bearer
 
 
-@functools.cache
-def _inline_files() -> str:
-    """Where the library writes what a kubeconfig holds inline, such as the CA.
+@contextmanager
+def _inline_files(configuration: Any) -> Iterator[str | None]:
+    """Where the library writes what a kubeconfig holds inline, such as a client's key: in memory a moment later.
 
-    It would leave that to atexit, which Ansible's workers don't run before Python 3.13, nor the last of a run.
+    It would leave the files to atexit, which neither a kill -9 runs nor Ansible's workers before Python 3.13.
     """
-    path = tempfile.mkdtemp(prefix="dbos-kubernetes-")
-    multiprocessing.util.Finalize(None, shutil.rmtree, (path, True), exitpriority=0)
-    return path
+    if not hasattr(os, "memfd_create"):  # macOS
+        yield None
+        return
+    with tempfile.TemporaryDirectory(prefix="dbos-kubernetes-") as directory:
+        yield directory
+        for attribute in ("ssl_ca_cert", "cert_file", "key_file"):
+            path = getattr(configuration, attribute)
+            if path and path.startswith(directory):
+                setattr(configuration, attribute, _memory_file(Path(path).read_bytes()))
 
 
-def forget_inline_files() -> None:
-    """Remove them: no client is used any more."""
-    if _inline_files.cache_info().currsize:
-        shutil.rmtree(_inline_files(), ignore_errors=True)
-        _inline_files.cache_clear()
+@functools.cache
+def _memory_file(content: bytes) -> str:
+    """Path of a file that goes with this process and those that it forks."""
+    descriptor = os.memfd_create("kubeconfig")
+    os.write(descriptor, content)
+    return f"/proc/self/fd/{descriptor}"
