@@ -14,6 +14,7 @@ import tempfile
 import threading
 import typing as t
 
+from ansible import constants
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
@@ -96,7 +97,7 @@ class ActionModule(ActionBase):
 
     def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
         result: dict[str, t.Any] = super().run(tmp, task_vars)
-        handle, path = tempfile.mkstemp(prefix="dbos-progress-")
+        handle, path = tempfile.mkstemp(prefix="dbos-progress-", dir=constants.DEFAULT_LOCAL_TMP)
         os.close(handle)
         environment = self._task.environment or []
         self._task.environment = [
