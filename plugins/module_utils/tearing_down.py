@@ -39,7 +39,7 @@ from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.relay import 
 from ansible_collections.dbos.kubernetes.plugins.module_utils.lifecycle_tick import Policy as Proof
 from ansible_collections.dbos.kubernetes.plugins.module_utils.parallel import parallel
 from ansible_collections.dbos.kubernetes.plugins.module_utils.progress import Progress
-from ansible_collections.dbos.kubernetes.plugins.module_utils.system_database import work
+from ansible_collections.dbos.kubernetes.plugins.module_utils.system_database import schedules, work
 from ansible_collections.dbos.kubernetes.plugins.module_utils.system_database.roles import Wanted
 from ansible_collections.dbos.kubernetes.plugins.module_utils.teardown_plan import Kept, Plan
 from ansible_collections.dbos.kubernetes.plugins.module_utils.unfinished_work import Count, Policy
@@ -221,7 +221,7 @@ class Teardown:
         return (
             f"{unfinished_work.UNTOUCHED}: after {self.request.drain_deadline:.0f} s {self.app} has {counted(found)}: "
             f"{'; '.join(named(one) for one in oldest[:NAMED])}. Wait longer (teardown_drain_deadline), or cancel or "
-            "abandon them (teardown_policy)."
+            f"abandon them (teardown_policy).{_making(schedules.active(session, owner))}"
         )
 
     def _cancel(self, session: Database) -> None:
@@ -439,6 +439,16 @@ class Teardown:
 
 def _going(before: Plan) -> dict[str, Any]:
     return {"stages": before.stages, "shared": before.shared, "namespace_goes": before.namespace_goes}
+
+
+def _making(names: Sequence[str]) -> str:
+    if not names:
+        return ""
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return (
+        f" Schedules make new work meanwhile: {', '.join(names[:NAMED])}{more}. Pause them in the application; "
+        "its pods heed that within a minute."
+    )
 
 
 def _retained(volume: Object) -> bool:

@@ -245,13 +245,21 @@ class TestRefused:
 
     def test_what_does_not_drain(self, pair):
         busy = pair[1].begin(version=None)
+        for name, owner in (("yearly", pair[1].name), ("of-others", "others")):
+            pair[1].sql(
+                "INSERT INTO dbos.workflow_schedules (schedule_id, schedule_name, workflow_name, schedule, status,"
+                " context, application_name) VALUES (%s, %s, 'task', '0 0 0 1 1 *', 'ACTIVE', '{}', %s)",
+                name, name, owner,
+            )  # fmt: skip
         try:
             result = call("application_teardown", **pair[1].options(state="idle", policy="drain", drain_deadline=0))
         finally:
             pair[1].end(busy)
+            pair[1].sql("DELETE FROM dbos.workflow_schedules")
             call("lease", state="absent", application=pair[1].name, namespace=pair[1].namespace, **kube(pair[1]))
         assert result["failed"]
         assert busy in result["msg"], result
+        assert "Schedules make new work meanwhile: yearly. Pause them" in result["msg"], result
 
     def test_more_than_was_given_up(self, pair):
         busy = [pair[1].begin() for _ in range(2)]
