@@ -58,12 +58,12 @@ class Counted:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self.name = database.name
+        self.name, self.session = database.name, database.session
         self.statements = 0
 
     def read(self, sql: Any, parameters: Any = ()) -> Any:
         text = sql if isinstance(sql, str) else sql.as_string(self._database.session)
-        self.statements += ".workflow_status" in text.replace('"', "")
+        self.statements += " dbos.workflow_status" in text.replace('"', "")
         return self._database.read(sql, parameters)
 
 
