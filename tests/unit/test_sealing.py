@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import datetime
-import time
 
 import pytest
 from cryptography import x509
