@@ -295,6 +295,33 @@ def _of(result: dict[str, Any], lost: list[str]) -> dict[str, Any] | None:
     return result if lost else None
 
 
+@pytest.mark.parametrize(
+    ("change", "subresource", "fails"),
+    [({"status": {"collisionCount": 7}}, "status", False), ({"spec": {"replicas": 1}}, "scale", True)],
+    ids=["how-it-is", "what-it-shall-be"],
+)
+def test_a_workload_that_changes_right_before_it_is_deleted(
+    shop: Shop, change: dict[str, Any], subresource: str, fails: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its controller tells how it is at any time, which is no reason to keep it; another has a say in the rest."""
+    shop.begin()
+    seen: list[str] = []
+
+    def interfere(what: str) -> None:
+        if re.match("before DELETE .*/statefulsets/shop-v1", what) and not seen:
+            seen.append(what)
+            shop.client.patch("apps/v1", "StatefulSet", "shop-v1", shop.namespace, change, subresource=subresource)
+
+    with monkeypatch.context() as patch:
+        at_each_write(patch, interfere)
+        result = until("retired", lambda: (found := shop.tick()) and seen and found)
+    assert bool(result.get("failed")) == fails, result
+    assert not fails or "was changed while it was being retired" in result["msg"]
+    assert (shop.names("statefulset") == ["shop-v1", "shop-v2"]) == fails
+    shop.go_on()
+    is_retired(shop)
+
+
 @pytest.fixture
 def pair(platform: Any) -> Iterator[tuple[Server, Server]]:
     """A primary with a migrated database, whose commits wait for the standby that follows it."""
