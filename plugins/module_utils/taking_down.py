@@ -77,23 +77,28 @@ def _ours(obj: Object, app: str) -> bool:
 
 
 def _delete_untouched(client: Client, workload: Object, version: str) -> None:
+    """Nobody may have changed what it is meant to be; its controller goes on telling how it is."""
     metadata = workload["metadata"]
-    try:
-        client.delete(
-            workload["apiVersion"],
-            workload["kind"],
-            metadata["name"],
-            metadata["namespace"],
-            uid=metadata["uid"],
-            resource_version=metadata["resourceVersion"],
-        )
-    except KubeError as error:
-        if error.reason != "Conflict":
-            raise
+    where = (workload["apiVersion"], workload["kind"], metadata["name"], metadata["namespace"])
+    there: Object | None = workload
+    while there and _meant(there) == _meant(workload):
+        try:
+            client.delete(*where, uid=metadata["uid"], resource_version=there["metadata"]["resourceVersion"])
+            return
+        except KubeError as error:
+            if error.reason != "Conflict":
+                raise
+        there = client.get(*where)
+    if there:
         raise DbosError(
             f"The {workload['kind']} of version {version} was changed while it was being retired, so it was left as "
             "it is. The next tick looks again."
-        ) from error
+        )
+
+
+def _meant(workload: Object) -> list[Any]:
+    """All of it but its status; the generation counts changes of its specification."""
+    return [workload["metadata"].get(key) for key in ("uid", "generation", "labels", "annotations")]
 
 
 def _leftovers(objects: version_objects.Objects, version: str) -> Iterable[Object]:

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import http.client
 import json
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from typing import Any
 
 import psycopg2
+from process_kit import until
 
 ENQUEUE = (
     "SELECT dbos.enqueue_workflow('task', 'taskQueue', positional_args => ARRAY['0'::json], "
@@ -38,6 +40,7 @@ class Clients:
         self._threads = [threading.Thread(target=self._ask, args=(n,)) for n in range(connections)]
 
     def __enter__(self) -> Clients:
+        until("reachable", self._reachable)
         for thread in self._threads:
             thread.start()
         return self
@@ -47,12 +50,22 @@ class Clients:
         for thread in self._threads:
             thread.join()
 
+    def _reachable(self) -> bool:
+        """A Service takes a moment to lead to its pods."""
+        with suppress(OSError), socket.create_connection(self._address, timeout=5):
+            return True
+        return False
+
     def _ask(self, number: int) -> None:
         connection = http.client.HTTPConnection(*self._address, timeout=30)
         turn, due = number, time.monotonic()
         while not self._end.is_set():
             # One request in fifty makes work; the others read.
             path = "/enqueue/0" if turn % 50 == 0 else "/healthz"
+            # Each begins with a connection; another one follows a lost one.
+            if connection.sock is None and turn != number:
+                with self._lock:
+                    self.reconnected += 1
             turn, due = turn + len(self._threads), due + self._pause
             started = time.monotonic()
             try:
@@ -72,8 +85,6 @@ class Clients:
         connection.close()
 
     def _one(self, connection: http.client.HTTPConnection, path: str) -> tuple[int, bytes]:
-        if connection.sock is None and self.answered > len(self._threads):
-            self.reconnected += 1
         connection.request("GET", path)
         answer = connection.getresponse()
         return answer.status, answer.read()

@@ -14,6 +14,7 @@ from typing import Any
 import psycopg2
 import yaml
 from module_call import call
+from process_kit import until
 from psycopg2 import sql
 
 
@@ -137,7 +138,19 @@ class Kit:
 
     def http(self, path: str) -> str:
         """A GET through the API server and the application's Service."""
+        until("led to its pods", self._leads)
         return self.kubectl("get", "--raw", f"/api/v1/namespaces/{self.namespace}/services/{self.app}:8080/proxy{path}")
+
+    def _leads(self) -> bool:
+        """Whether the Service leads to pods that it selects and to no others; it follows its selector in a moment."""
+        version = self.get("service", self.app)["spec"]["selector"]["app.kubernetes.io/version"]
+        where = ("-n", self.namespace, "-o")
+        pods = self.kubectl("get", "pods", "-l", f"app.kubernetes.io/version={version}", *where, "name").split()
+        each = "jsonpath={range .subsets[*].addresses[*]}pod/{.targetRef.name} {end}"
+        # kubectl also says there that Endpoints are deprecated, which the API server still goes by.
+        said = self.kubectl("get", "endpoints", self.app, "--ignore-not-found", *where, each).split()
+        behind = {word for word in said if word.startswith("pod/")}
+        return bool(behind) and behind <= {*pods}
 
     # One call of a module
 

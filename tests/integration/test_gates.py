@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from gate_kit import Deployed
 
+from ansible_collections.dbos.kubernetes.plugins.module_utils.system_database import gate as gate_statements
+
 HEALTHY = [{"path": "/healthz", "contains": "ok"}]
 TASK = {"name": "task", "queue": "taskQueue", "inputs": [0]}
 
@@ -88,16 +90,23 @@ def test_a_workflow_that_nothing_takes_is_withdrawn(deployed: Deployed, staged: 
     assert result["made"][-1]["status"] == "CANCELLED"
 
 
-def test_a_killed_gates_workflow_is_awaited(deployed: Deployed, staged: str) -> None:
-    """Its id is the next that would be used."""
+def test_a_killed_gates_workflow_is_awaited(deployed: Deployed, staged: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its id is the next that would be used. Nobody takes it before the gate has seen that it is there."""
     number = len(deployed.sql("SELECT 1 FROM dbos.workflow_status WHERE workflow_uuid LIKE %s", "%-v2-gate-%")) + 1
     id_ = f"{deployed.application.name}-v2-gate-{number}"
     deployed.sql(
-        "SELECT dbos.enqueue_workflow('task', 'taskQueue', ARRAY['2'::json], workflow_id => %s, app_version => 'v2',"
+        "SELECT dbos.enqueue_workflow('task', 'nobody', ARRAY['2'::json], workflow_id => %s, app_version => 'v2',"
         " application_name => %s)",
         id_,
         deployed.application.name,
     )
+    enqueue = gate_statements.enqueue
+
+    def found(*arguments: Any) -> None:
+        enqueue(*arguments)
+        deployed.sql("UPDATE dbos.workflow_status SET queue_name = 'taskQueue' WHERE workflow_uuid = %s", id_)
+
+    monkeypatch.setattr(gate_statements, "enqueue", found)
     assert gate(deployed, staged, workflow=TASK)["passed"] == [f"workflow task ({id_})"]
 
 

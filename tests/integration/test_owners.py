@@ -110,7 +110,7 @@ def operated(shop: Shop) -> Iterator[None]:
     """The official operator's kind of application is known to the cluster."""
     shop.kubectl("apply", "-f", "-", stdin=yaml.dump(CRD))
     try:
-        shop.kubectl("wait", "--for=condition=Established", "crd/dbosapplications.dbos.dev", "--timeout=30s")
+        shop.kubectl("wait", "--for=condition=Established", "crd/dbosapplications.dbos.dev", "--timeout=90s")
         yield
     finally:
         shop.kubectl("delete", "crd", "dbosapplications.dbos.dev", "--ignore-not-found")

@@ -73,10 +73,10 @@ def tick(kit: Kit, **changed: Any) -> list[tuple[str, str]]:
     return [(action["verb"], action["version"]) for action in result["actions"]]
 
 
-def enqueue(kit: Kit, version: str, seconds: int, queue: str = "taskQueue") -> str:
+def enqueue(kit: Kit, version: str, given: int | str, queue: str = "taskQueue", workflow: str = "task") -> str:
     name = f"{version}-{uuid.uuid4().hex[:6]}"
-    statement = ENQUEUE.replace("'0'::json", f"'{seconds}'::json").replace("taskQueue", queue)
-    kit.sql(statement, name, version, kit.app)
+    statement = ENQUEUE.replace("'0'::json", f"'{json.dumps(given)}'::json").replace("taskQueue", queue)
+    kit.sql(statement.replace("'task'", f"'{workflow}'"), name, version, kit.app)
     return name
 
 
@@ -97,7 +97,7 @@ def done(kit: Kit, workflow: str) -> int:
 
 
 def gone(kit: Kit, version: str) -> None:
-    until(f"no pod of {version}", lambda: not any(f"{kit.app}-{version}-" in n for n in kit.names("pods")), 60)
+    until(f"no pod of {version}", lambda: not any(f"{kit.app}-{version}-" in n for n in kit.names("pods")))
 
 
 def retire(kit: Kit, version: str) -> dict[str, Any]:
@@ -187,13 +187,15 @@ def test_work_between_the_last_read_and_the_deletion_is_not_lost(kit: Kit, monke
 
 
 def test_a_deleted_workload_comes_back_and_goes_on(kit: Kit) -> None:
-    workflow = enqueue(kit, "v1", 15)
+    # It waits for a message: it may not be done before its pod is gone, however long that takes.
+    workflow = enqueue(kit, "v1", "go", workflow="wait")
     until("begun", lambda: row(kit, workflow)[0] == "PENDING")
     kit.kubectl("delete", "statefulset", "shop-v1", "-n", kit.namespace)
     gone(kit, "v1")
     result = attempt(kit)
     assert [one["type"] for one in result["conditions"]["v1"]] == ["Stranded"]
     assert [action["verb"] for action in result["actions"]] == ["revive"]
+    kit.sql("SELECT dbos.send_message(%s, '\"on\"'::json, 'go')", workflow)
     assert done(kit, workflow) == 2
 
 

@@ -31,14 +31,14 @@ from ansible_collections.dbos.kubernetes.plugins.module_utils.parallel import pa
 from ansible_collections.dbos.kubernetes.plugins.module_utils.version_objects import PROMOTING
 
 KEDA = "keda.sh/v1alpha1"
+KEDAS = [(KEDA, "ScaledObject"), (KEDA, "TriggerAuthentication")]
 # Of which a version is made, the ledger aside.
 KINDS = [
     ("apps/v1", "StatefulSet"),
     ("policy/v1", "PodDisruptionBudget"),
     ("v1", "Service"),
     ("v1", "ConfigMap"),
-    (KEDA, "ScaledObject"),
-    (KEDA, "TriggerAuthentication"),
+    *KEDAS,
 ]
 RECORD = ("apps/v1", "ControllerRevision")
 LEASE = ("coordination.k8s.io/v1", "Lease")
@@ -100,7 +100,7 @@ class Shop(Kit):
         old = f"{mine},app.kubernetes.io/version notin (v2)"
         selectors = [*((kind, old) for kind in KINDS), (LEASE, old), (RECORD, ledger.selector(self.app))]
         parallel(lambda one: self.delete_all(*one), selectors)
-        until("gone", lambda: not self.pods_of_v1() and not self.client.list(KEDA, "ScaledObject", self.namespace))
+        until("gone", lambda: not self.pods_of_v1() and not self.held_by_keda())
 
     def delete_all(self, kind: tuple[str, str], selector: str) -> None:
         self.client.json("DELETE", f"{self.client.path(*kind, None, self.namespace)}?labelSelector={quote(selector)}")
@@ -114,6 +114,10 @@ class Shop(Kit):
     def pods_of_v1(self) -> list[str]:
         selector = f"app.kubernetes.io/name={self.app},app.kubernetes.io/version=v1"
         return [pod["metadata"]["name"] for pod in self.client.list("v1", "Pod", self.namespace, selector)]
+
+    def held_by_keda(self) -> list[dict[str, Any]]:
+        """What it has to let go of before it is gone."""
+        return [*chain(*(self.client.list(*kind, self.namespace) for kind in KEDAS))]
 
     def scale_by_keda(self) -> None:
         """KEDA owns the replicas of v1, and is told not to move them."""
@@ -135,7 +139,8 @@ class Shop(Kit):
 
     def go_on(self) -> None:
         """Ticks until there is nothing left to do."""
-        for _ in range(50):
+        end = time.monotonic() + 60
+        while time.monotonic() < end:
             result = self.tick()
             assert not result.get("failed"), result
             drained = any(one["type"] == "Drained" for one in result["conditions"].get("v1", []))
@@ -215,7 +220,7 @@ def is_retired(shop: Shop) -> None:
     for kind in ("statefulset", "poddisruptionbudget"):
         assert shop.names(kind) == ["shop-v2"]
     assert sorted(shop.names("service")) == ["shop", "shop-v2"]
-    assert shop.names("triggerauthentication") == []
+    until("let go", lambda: not shop.held_by_keda())
 
 
 def is_back(shop: Shop) -> None:
@@ -290,6 +295,33 @@ def _of(result: dict[str, Any], lost: list[str]) -> dict[str, Any] | None:
     return result if lost else None
 
 
+@pytest.mark.parametrize(
+    ("change", "subresource", "fails"),
+    [({"status": {"collisionCount": 7}}, "status", False), ({"spec": {"replicas": 1}}, "scale", True)],
+    ids=["how-it-is", "what-it-shall-be"],
+)
+def test_a_workload_that_changes_right_before_it_is_deleted(
+    shop: Shop, change: dict[str, Any], subresource: str, fails: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its controller tells how it is at any time, which is no reason to keep it; another has a say in the rest."""
+    shop.begin()
+    seen: list[str] = []
+
+    def interfere(what: str) -> None:
+        if re.match("before DELETE .*/statefulsets/shop-v1", what) and not seen:
+            seen.append(what)
+            shop.client.patch("apps/v1", "StatefulSet", "shop-v1", shop.namespace, change, subresource=subresource)
+
+    with monkeypatch.context() as patch:
+        at_each_write(patch, interfere)
+        result = until("retired", lambda: (found := shop.tick()) and seen and found)
+    assert bool(result.get("failed")) == fails, result
+    assert not fails or "was changed while it was being retired" in result["msg"]
+    assert (shop.names("statefulset") == ["shop-v1", "shop-v2"]) == fails
+    shop.go_on()
+    is_retired(shop)
+
+
 @pytest.fixture
 def pair(platform: Any) -> Iterator[tuple[Server, Server]]:
     """A primary with a migrated database, whose commits wait for the standby that follows it."""
@@ -322,7 +354,7 @@ def test_the_database_fails_over_in_mid_drain(shop: Shop, pair: tuple[Server, Se
     primary.sql(PENDING, "shop-v1-0", database="shop")
     with Cable("127.0.0.1", primary.port) as endpoint:
         url = primary.url("shop", endpoint.port)
-        options = {"application_name": shop.app, "version": "v1", "reads": 2, "seconds": 0.2, "deadline": 120}
+        options = {"application_name": shop.app, "version": "v1", "reads": 2, "seconds": 0.2, "deadline": 600}
         drain = Call("workflow_drain", {**options, "database_url": url}, DatabaseKit.new_run()).start()
         try:
             asks(drain, primary, 1)
