@@ -178,7 +178,7 @@ def test_what_waiting_heals(state: dict[str, Any], hopeless: bool | None) -> Non
     [
         ('pods "a" is forbidden: exceeded quota: none, requested: pods=1, used: pods=0, limited: pods=0', True),
         ('pods "a" is forbidden: violates PodSecurity "restricted:latest"', True),
-        ('pods "a" is forbidden: error looking up service account n/default: serviceaccount "default" not found', False),
+        ('pods "a" is forbidden: error looking up service account n/default: … not found', False),
         ("", False),
     ],
 )
