@@ -65,7 +65,8 @@ def processes_in(temporary: Path) -> list[int]:
 
 
 def kill_in(temporary: Path) -> None:
-    """Kills them."""
-    for process in processes_in(temporary):
-        with suppress(ProcessLookupError):
-            os.kill(process, signal.SIGKILL)
+    """Kills them, and what they have started meanwhile."""
+    while found := processes_in(temporary):
+        for process in found:
+            with suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
