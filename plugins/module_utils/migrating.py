@@ -19,7 +19,7 @@ from ansible_collections.dbos.kubernetes.plugins.module_utils import migration_j
 from ansible_collections.dbos.kubernetes.plugins.module_utils.connection import Database
 from ansible_collections.dbos.kubernetes.plugins.module_utils.errors import DbosError
 from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.client import Client, KubeError, Object
-from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.pods import phase, refusal, trouble
+from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.pods import by_a_rule, phase, refusal, trouble
 from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.watch import condition
 from ansible_collections.dbos.kubernetes.plugins.module_utils.migration_job import Spec
 from ansible_collections.dbos.kubernetes.plugins.module_utils.parallel import parallel
@@ -300,9 +300,9 @@ def pods_of(job: Object) -> str:
 
 
 def refused(client: Client, job: Object) -> tuple[str, bool]:
-    """Why there is no pod; a rule of the namespace does not change by waiting."""
+    """Why there is no pod, and whether waiting cannot help."""
     reason = refusal(client, job)
-    return reason, "forbidden" in reason
+    return reason, by_a_rule(reason)
 
 
 def pending(

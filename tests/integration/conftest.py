@@ -10,7 +10,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -89,7 +89,7 @@ class Platform:
     @staticmethod
     def _wait_until_unused(cursor: Any, database: str) -> None:
         """KEDA's scaler takes leave a moment after its ScaledObject; only that session's own role could end it."""
-        for _ in range(60):
+        for _ in range(240):
             cursor.execute(
                 "SELECT count(*) FROM pg_stat_activity WHERE datname = %s AND usename IS NOT NULL", (database,)
             )
@@ -116,6 +116,7 @@ def _in_turn(request: pytest.FixtureRequest) -> Iterator[None]:
     if not any("platform" in getattr(item, "fixturenames", ()) for item in tests):
         yield
         return
+    request.getfixturevalue("platform")  # before the turn, which a process must not ask for while it has one alone
     with turn(fcntl.LOCK_EX if request.node.get_closest_marker("alone") else fcntl.LOCK_SH):
         yield
 
@@ -125,7 +126,9 @@ def platform(ansible_playbook: Callable[..., Any], root: Path) -> Platform:
     """The local platform with its add-ons, provisioned when it is not there."""
     with (LOCK.with_suffix(".platform")).open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        ansible_playbook("provision.yml", timeout=3600)
+        # Never beside a file that runs alone: what that has broken would be mended.
+        with turn(fcntl.LOCK_SH):
+            ansible_playbook("provision.yml", timeout=3600)
     variables = yaml.safe_load((root / "roles/local_platform/defaults/main.yml").read_text())
     directory = Path(variables["local_platform_directory"])
     return Platform(directory, directory / "kubeconfig", variables["local_platform_node_address"])
@@ -188,9 +191,14 @@ def converged(
     new_application: Callable[[], AbstractContextManager[Application]], ansible_playbook: Callable[..., Any]
 ) -> Iterator[Application]:
     """The sample application, deployed once for all of a process's tests that only run playbooks on it again."""
-    with new_application() as one:
-        ansible_playbook("deploy.yml", extra_vars=one.variables)
+    # A session's fixture is made before, and goes after, the turn of the file that asks for it.
+    with ExitStack() as stack:
+        with turn(fcntl.LOCK_SH):
+            one = stack.enter_context(new_application())
+            ansible_playbook("deploy.yml", extra_vars=one.variables)
         yield one
+        with turn(fcntl.LOCK_SH):
+            stack.close()
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg2
+from process_kit import until
 
 from ansible_collections.dbos.kubernetes.plugins.filter.database_url import database_url
 
@@ -146,6 +147,17 @@ class Kit:
     def objects(self, kind: str, selector: str = "") -> list[dict[str, Any]]:
         arguments = ["get", kind, "-n", self.namespace, "-o", "json", *(["-l", selector] if selector else [])]
         return list(json.loads(self.platform.kubectl(*arguments))["items"])
+
+    @contextmanager
+    def quota(self, name: str, pods: int) -> Iterator[None]:
+        """No more than so many pods in the namespace; counts once its controller has seen it."""
+        metadata, hard = {"name": name}, {"pods": str(pods)}
+        self.apply({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": metadata, "spec": {"hard": hard}})
+        try:
+            until("the quota counts", lambda: all(one.get("status") for one in self.objects("resourcequota")))
+            yield
+        finally:
+            self.platform.kubectl("delete", "resourcequota", name, "-n", self.namespace)
 
     def remove(self) -> None:
         """Drop database and roles."""

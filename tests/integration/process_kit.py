@@ -2,13 +2,15 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Starts a playbook that goes on while the test does, finds and kills all that it started; waits for a condition."""
+"""Starts a playbook that goes on while the test does, finds and kills all that it started; finds a port; waits."""
 
 from __future__ import annotations
 
 import json
 import os
+import random
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Callable, Mapping
@@ -41,6 +43,17 @@ def until(what: str, condition: Callable[[], Any], timeout: float = 90) -> Any:
     return seen
 
 
+def free_port() -> int:
+    """A port on loopback for a server that starts later.
+
+    Below those that the kernel gives to whoever connects or asks for any: one of these may be another's by then.
+    """
+    while True:
+        port = random.randrange(12000, 30000)
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+
+
 def processes_in(temporary: Path) -> list[int]:
     """All processes that have inherited that TMPDIR."""
     found = []
@@ -52,7 +65,8 @@ def processes_in(temporary: Path) -> list[int]:
 
 
 def kill_in(temporary: Path) -> None:
-    """Kills them."""
-    for process in processes_in(temporary):
-        with suppress(ProcessLookupError):
-            os.kill(process, signal.SIGKILL)
+    """Kills them, and what they have started meanwhile."""
+    while found := processes_in(temporary):
+        for process in found:
+            with suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import socket
 import subprocess
 import urllib.request
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import Any
 import pytest
 import yaml
 from aws_kit import Aws
+from process_kit import free_port, until
 
 from ansible_collections.dbos.kubernetes.plugins.module_utils.image_mirror import Copy, mirrored
 from ansible_collections.dbos.kubernetes.plugins.module_utils.image_reference import Reference, parse
@@ -33,8 +33,7 @@ Mirror = Callable[..., dict[str, Any]]
 @contextmanager
 def running(folder: Path, **options: Any) -> Iterator[str]:
     """A registry on a port of its own; its host."""
-    with closing(socket.create_server(("127.0.0.1", 0))) as free:
-        host = f"127.0.0.1:{free.getsockname()[1]}"
+    host = f"127.0.0.1:{free_port()}"
     config = {
         "version": 0.1,
         "log": {"accesslog": {"disabled": True}, "level": "error"},
@@ -49,15 +48,19 @@ def running(folder: Path, **options: Any) -> Iterator[str]:
         ["docker-registry", "serve", str(folder / "config.yml")], stdout=quiet, stderr=quiet
     ) as process:
         try:
-            while process.poll() is None:
-                try:
-                    urllib.request.urlopen(f"http://{host}/v2/", timeout=5).close()
-                    break
-                except OSError:
-                    continue
+            until("answering", lambda: answers(process, host))
             yield host
         finally:
             process.terminate()
+
+
+def answers(process: subprocess.Popen[bytes], host: str) -> bool:
+    assert process.poll() is None, "it has ended"
+    try:
+        urllib.request.urlopen(f"http://{host}/v2/", timeout=60).close()
+    except OSError:
+        return False
+    return True
 
 
 @pytest.fixture(scope="module")
@@ -172,7 +175,7 @@ def test_an_interrupted_copy_has_no_tag_and_goes_on(mirror: Mirror, registries: 
     gone = registry.manifest(Reference(source, "parts", digest=last))
     assert gone is not None
     request = urllib.request.Request(f"http://{source}/v2/parts/manifests/{last}", method="DELETE")
-    urllib.request.urlopen(request, timeout=5).close()
+    urllib.request.urlopen(request, timeout=60).close()
     told = mirror(name, failing=True)["msg"]
     assert f"lacks {source}/parts@{last}, a part of the image {name}" in told
     copied = Reference(target, f"mirror/{source.replace(':', '-')}/parts", "1")

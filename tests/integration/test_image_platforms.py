@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import socket
 import subprocess
 import tarfile
 import urllib.request
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from process_kit import until
+from process_kit import free_port, until
 
 from ansible_collections.dbos.kubernetes.plugins.module_utils.image_build import find_builder
 from ansible_collections.dbos.kubernetes.plugins.module_utils.image_reference import Reference, parse
@@ -29,8 +28,7 @@ PLATFORMS = ["linux/amd64", "linux/arm64"]
 @pytest.fixture
 def host(tmp_path: Path) -> Iterator[str]:
     """A registry of the test's own."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        address = f"127.0.0.1:{free.getsockname()[1]}"
+    address = f"127.0.0.1:{free_port()}"
     configuration = {
         "version": 0.1,
         "log": {"level": "error"},
@@ -42,7 +40,7 @@ def host(tmp_path: Path) -> Iterator[str]:
         ["docker-registry", "serve", tmp_path / "registry.yml"], stderr=subprocess.DEVNULL
     ) as running:
         try:
-            until("up", lambda: answers(address))
+            until("up", lambda: running.poll() is None and answers(address))
             yield address
         finally:
             running.terminate()
@@ -50,7 +48,7 @@ def host(tmp_path: Path) -> Iterator[str]:
 
 def answers(address: str) -> bool:
     try:
-        with urllib.request.urlopen(f"http://{address}/v2/", timeout=5) as answer:
+        with urllib.request.urlopen(f"http://{address}/v2/", timeout=60) as answer:
             return bool(answer.status == 200)
     except OSError:
         return False
@@ -59,7 +57,7 @@ def answers(address: str) -> bool:
 def read(image: Reference, kind: str, digest: str) -> bytes:
     request = urllib.request.Request(f"http://{image.registry}/v2/{image.repository}/{kind}/{digest}")
     request.add_header("Accept", f"{LIST}, application/vnd.docker.distribution.manifest.v2+json")
-    with urllib.request.urlopen(request, timeout=5) as answer:
+    with urllib.request.urlopen(request, timeout=60) as answer:
         return bytes(answer.read())
 
 

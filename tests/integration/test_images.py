@@ -140,7 +140,7 @@ def engine(no_engine: None, temporary: Path, monkeypatch: pytest.MonkeyPatch) ->
         yield
     finally:
         running.terminate()
-        running.wait(timeout=30)
+        running.wait(timeout=120)
 
 
 @pytest.mark.parametrize(("tool", "state"), [("docker", "engine"), ("podman", "no_engine")])

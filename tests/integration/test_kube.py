@@ -114,8 +114,10 @@ def test_unknown_kind_says_what_to_install(client: Client, namespace: str) -> No
     assert client.get("example.com/v1", "Thing", "x", namespace) is None
 
 
-def test_wait_follows_a_change_by_watching(client: Client, namespace: str) -> None:
+def test_wait_follows_a_change_by_watching(client: Client, namespace: str, monkeypatch: pytest.MonkeyPatch) -> None:
     target = watch.Target("v1", "ConfigMap", "late", namespace)
+    # Whoever looks finds nothing: what is seen was told.
+    monkeypatch.setattr(client, "get", lambda *_target: None)
 
     def later() -> None:
         time.sleep(1)
@@ -128,11 +130,9 @@ def test_wait_follows_a_change_by_watching(client: Client, namespace: str) -> No
 
     writer = threading.Thread(target=later)
     writer.start()
-    started = time.monotonic()
-    seen = watch.wait(client, [target], 20, judge=judge)
+    seen = watch.wait(client, [target], 120, judge=judge)
     writer.join()
     assert seen[target]["data"]["state"] == "yes"
-    assert time.monotonic() - started < 5
 
 
 def test_wait_times_out_naming_what_is_missing(client: Client, namespace: str) -> None:

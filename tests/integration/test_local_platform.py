@@ -23,6 +23,7 @@ import pytest
 from process_kit import until
 
 from ansible_collections.dbos.kubernetes.plugins.module_utils.local_platform import cgroups
+from ansible_collections.dbos.kubernetes.plugins.module_utils.local_platform.processes import kill
 from ansible_collections.dbos.kubernetes.plugins.module_utils.local_platform.settings import Settings
 from tests.conftest import ROOT, Run
 
@@ -79,7 +80,7 @@ class Instance:
     def output(self, *command: object) -> str:
         """What a command prints there; it has to succeed."""
         process = self.inside(*command)
-        text = process.communicate(timeout=120)[0]
+        text = process.communicate(timeout=240)[0]
         assert process.returncode == 0, text
         return text
 
@@ -121,12 +122,19 @@ class Instance:
         return self.output(self.directory / "bin/kubectl", f"--kubeconfig={self.directory}/kubeconfig", *arguments)
 
     def apply(self, *documents: dict[str, Any]) -> None:
-        """Apply documents and wait for the pod."""
+        """Apply documents and wait for the pod, once there is the account that it runs as."""
+        self.kubectl("wait", "--for=create", "serviceaccount/default", "--timeout=180s")
         path = self.directory / "log/applied.json"
         for document in documents:
             path.write_text(json.dumps(document))
             self.kubectl("apply", "-f", str(path))
-        self.kubectl("wait", "--for=condition=Ready", "pod/web", "--timeout=60s")
+        self.kubectl("wait", "--for=condition=Ready", "pod/web", "--timeout=180s")
+
+    def as_before(self, before: dict[str, list[str]]) -> bool:
+        """Whether nothing is left; the kernel takes its time only for the devices of pods that have ended."""
+        until("without pods' devices", lambda: self.output("ip", "-brief", "link").splitlines() == before["links"])
+        assert self.traces() == before
+        return True
 
     def pid(self, component: str) -> int:
         """The process of a component."""
@@ -137,8 +145,10 @@ class Instance:
         mine = (str(self.directory), self.name)
         mounts = Path("/proc/self/mountinfo").read_text().splitlines()
         users = Path("/etc/passwd").read_text().splitlines()
-        files = [str(path) for folder in SHARED for path in Path(folder).rglob("*")]
-        links = [f"{path} -> {path.readlink()}" for path in Path("/var/log/containers").glob("*") if path.is_symlink()]
+        # Files of the shared platform come and go meanwhile.
+        walks = [walk for folder in SHARED for walk in os.walk(folder)]
+        files = [f"{folder}/{name}" for folder, folders, names in walks for name in (*folders, *names)]
+        links = list(_links(Path("/var/log/containers")))
         groups = [str(tree / self.name) for tree in cgroups.hierarchies() if (tree / self.name).exists()]
         return {
             "processes": sorted(_processes(mine)),
@@ -171,6 +181,12 @@ def _processes(names: tuple[str, ...]) -> Iterator[str]:
                 yield f"{process.name} {' '.join(state)} {command} {[g for g in groups.split() if 'dbos' in g]}"
 
 
+def _links(folder: Path) -> Iterator[str]:
+    for path in folder.glob("*"):
+        with suppress(OSError):
+            yield f"{path} -> {path.readlink()}"
+
+
 def _descendants(root: int) -> set[int]:
     parents: dict[int, int] = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
@@ -180,6 +196,12 @@ def _descendants(root: int) -> set[int]:
     while more := {pid for pid, parent in parents.items() if parent in found} - found:
         found |= more
     return found
+
+
+def _signal(pids: set[int], number: signal.Signals) -> None:
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)
 
 
 def _rules(listed: str) -> list[str]:
@@ -227,7 +249,7 @@ class TestRefusals:
 
     def refused(self, instance, before, reason, *prefix, **variables):
         process = instance.start(prefix=prefix, **variables)
-        output = process.communicate(timeout=60)[0]
+        output = process.communicate(timeout=300)[0]
         assert process.returncode != 0, output
         assert reason in output
         assert instance.traces() == before
@@ -295,9 +317,14 @@ class TestLife:
 
     def test_pods_find_each_other_by_name(self, running):
         running.apply(WEB, SERVICE)
-        assert running.kubectl("exec", "web", "--", "wget", "-qO-", "http://web.default/index.html") == "hello\n"
+        assert self.served(running) == "hello\n"
         assert "/tmp/index.html" in running.kubectl("exec", "web", "--", "ls", "/tmp/index.html")
         assert running.kubectl("logs", "web") == ""
+
+    def served(self, running):
+        """What the Service answers in the pod, as soon as its name and endpoint are known to CoreDNS and kube-proxy."""
+        ask = "until wget -qO- http://web.default/index.html 2>/dev/null; do sleep 0.3; done"
+        return running.kubectl("exec", "web", "--", "sh", "-c", ask)
 
     def test_credentials_are_closed_to_others(self, running):
         open_to_all = [
@@ -375,10 +402,8 @@ class TestLife:
     def test_a_reboot_is_taken_over(self, running):
         container = ("get", "pod", "web", "-o", "jsonpath={.status.containerStatuses[0].containerID}")
         before = running.kubectl(*container)
-        for pid in cgroups.all_processes(running.name):
-            os.kill(pid, signal.SIGKILL)
-        time.sleep(1)
-        cgroups.remove(running.name)
+        kill(lambda: cgroups.all_processes(running.name), timeout=60)
+        cgroups.remove(running.name, timeout=60)
         points = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
         for point in reversed([point for point in points if point.startswith(f"{running.directory}/")]):
             subprocess.run(["umount", "--lazy", point], check=True)
@@ -386,9 +411,9 @@ class TestLife:
         running.output("iptables", "-t", "nat", "-F")
         assert running.up().changed == 1
         # Until the kubelet has looked, the pod's status is the one from before.
-        until("restarted", lambda: running.kubectl(*container) not in (before, ""))
-        running.kubectl("wait", "--for=condition=Ready", "pod/web", "--timeout=60s")
-        assert running.kubectl("exec", "web", "--", "wget", "-qO-", "http://web.default/index.html") == "hello\n"
+        until("restarted", lambda: running.kubectl(*container) not in (before, ""), 180)
+        running.kubectl("wait", "--for=condition=Ready", "pod/web", "--timeout=180s")
+        assert self.served(running) == "hello\n"
         assert running.up().changed == 0
 
     def test_two_runs_at_once_agree(self, running):
@@ -409,7 +434,7 @@ class TestLife:
         assert "teardown_unreadable=abandon" in " ".join(refused.output.split()), refused.output
         assert running.directory.exists()
         assert running.down(teardown_unreadable="abandon") == 1
-        assert running.traces() == before
+        assert running.as_before(before)
         assert running.down() == 0
 
 
@@ -420,26 +445,29 @@ class TestKilledRuns:
         assert instance.up().returncode == 0
         assert instance.up().changed == 0
         assert instance.down() == 1
-        assert instance.traces() == before
+        assert instance.as_before(before)
 
     def test_what_a_killed_run_left_can_be_removed(self, instance, before):
         self.kill_after(instance, 3.5)
         self.kill_after(instance, 2.0, local_platform_state="absent")
         instance.down()
-        assert instance.traces() == before
+        assert instance.as_before(before)
 
     def kill_after(self, instance, seconds, **variables):
         process = instance.start(**variables)
         time.sleep(seconds)
         # Ansible, its workers and the module; what the module has started on the host lives on, as it would.
-        for pid in _descendants(process.pid) - cgroups.all_processes(instance.name):
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        # All are stopped first, so that none has started another while it was looked at.
+        stopped: set[int] = set()
+        while found := _descendants(process.pid) - cgroups.all_processes(instance.name) - stopped:
+            _signal(found, signal.SIGSTOP)
+            stopped |= found
+        _signal(stopped, signal.SIGKILL)
         process.communicate()
 
 
 def test_the_shared_platform_was_not_disturbed(platform, instance):
     assert instance.directory != platform.directory
-    with socket.create_connection((platform.node, 6443), timeout=5):
+    with socket.create_connection((platform.node, 6443), timeout=60):
         pass
     assert " Ready " in platform.kubectl("get", "nodes", "--no-headers")

@@ -82,7 +82,7 @@ def empty(kit: Kit) -> Iterator[None]:
 
 
 def forget(kit: Kit) -> None:
-    kit.platform.kubectl("delete", "job", "-n", kit.namespace, "-l", MIGRATIONS, "--wait=true")
+    kit.platform.kubectl("delete", "job", "-n", kit.namespace, "-l", MIGRATIONS, "--cascade=foreground", "--wait=true")
 
 
 @pytest.fixture
@@ -334,7 +334,7 @@ def test_a_job_that_fails(
     assert "secret" not in result["msg"]
     assert result["job"] == f"{kit.app}-migrate-1"
     assert (result["from_version"], result["to_version"]) == (None, None)
-    assert result["seconds"] < 60
+    assert result["seconds"] < 300, "half of what the Job may take"
     # nothing is left that would hold up the next run
     assert not migration_job.active(jobs(kit))
 
@@ -342,10 +342,13 @@ def test_a_job_that_fails(
 def test_half_applied(kit: Kit, empty: None, options: dict[str, Any], images: dict[str, str]) -> None:
     """A Job that dies on its way says how far it came; the next run goes on from there."""
     script = subprocess.check_output([kit.platform.program("dbos"), "migrate", "--print-migrations", "all"], text=True)
-    failing = options | {"image": images["busybox"], "command": ["sh", "-c", "sleep 4; exit 1"], "backoff_limit": 0}
+    dying = "trap 'exit 1' TERM; while :; do sleep 0.1; done"
+    failing = options | {"image": images["busybox"], "command": ["sh", "-c", dying], "backoff_limit": 0}
     call = kit.start("migration", **failing)
-    until("there is a Job", lambda: jobs(kit))
+    until("the pod runs", lambda: [pod["status"]["phase"] for pod in kit.objects("pods", MIGRATIONS)] == ["Running"])
     run_as_owner(kit, script[: script.index("-- Migration 21\n")])
+    killing = ["sh", "-c", "while kill 1; do sleep 0.1; done"]  # which ends with what it kills
+    kit.platform.kubectl("exec", "-n", kit.namespace, f"job/{kit.app}-migrate-1", "--", *killing, check=False)
     said = call.end()["msg"]
     assert "The schema level went from none to 20." in said
     done = kit.ok("migration", **options)
@@ -391,23 +394,18 @@ def test_old_jobs_go(kit: Kit, migrated: None, options: dict[str, Any], images: 
 
 
 def test_quick_when_there_is_nothing_to_do(kit: Kit, migrated: None, options: dict[str, Any]) -> None:
+    """As quick, on whatever machine, as a module that reads the same database."""
     quick = options | {"expected_version": NEWEST}
     kit.ok("migration", **quick)
-    assert min(kit.ok("migration", **quick)["seconds"] for _number in range(3)) < 3
+    calls = [("migration", quick), ("workflow_info", {"database_url": kit.owner_url()})] * 3
+    seconds = [kit.ok(module, **given)["seconds"] for module, given in calls]
+    assert min(seconds[::2]) < 3 * min(seconds[1::2])
+    assert not jobs(kit)
 
 
 def test_pods_that_are_refused(kit: Kit, empty: None, options: dict[str, Any]) -> None:
-    quota = {
-        "apiVersion": "v1",
-        "kind": "ResourceQuota",
-        "metadata": {"name": "none-more"},
-        "spec": {"hard": {"pods": "1"}},
-    }
     kit.ok("workflow_info", database_url=kit.url())  # the run's relay is the one pod
-    kit.apply(quota)
-    try:
+    with kit.quota("none-more", pods=1):
         said = kit.refused("migration", **options)
-    finally:
-        kit.platform.kubectl("delete", "resourcequota", "-n", kit.namespace, "none-more")
     assert "exceeded quota: none-more" in said
     assert not jobs(kit)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -16,6 +15,7 @@ from typing import Any
 
 import psycopg2
 import pytest
+from process_kit import free_port
 
 from ansible_collections.dbos.kubernetes.plugins.module_utils.connection import open_server
 from ansible_collections.dbos.kubernetes.plugins.module_utils.system_database import logins
@@ -55,8 +55,7 @@ def kit(request: pytest.FixtureRequest, platform: Any, tmp_path_factory: pytest.
         data = directory / "data"
         data.mkdir()
         shutil.chown(data, USER)
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
+        port = free_port()
         (directory / "password").write_text("superuser-secret")
         (directory / "password").chmod(0o644)
         command = [binaries / "initdb", "-D", data, "-U", "super", "-A", "scram-sha-256", "-E", "SQL_ASCII"]

@@ -32,7 +32,7 @@ def new_run(kit: Kit, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     kit.run = kit.new_run()
     monkeypatch.setenv("DBOS_KUBERNETES_RUN", kit.run)
     yield
-    kit.platform.kubectl("delete", "job", "-n", kit.namespace, "-l", RELAYS, "--wait=true")
+    kit.platform.kubectl("delete", "job", "-n", kit.namespace, "-l", RELAYS, "--cascade=foreground", "--wait=true")
 
 
 def params(kit: Kit, **changes: Any) -> dict[str, Any]:
@@ -80,8 +80,13 @@ def test_check_mode_leaves_nothing(kit: Kit) -> None:
 
 def test_gone_by_its_deadline(kit: Kit) -> None:
     """A run that is killed closes nothing."""
-    kit.ok("workflow_info", database_url=kit.url(), relay=kit.relay | {"deadline": 5})
+    kit.ok("workflow_info", database_url=kit.url(), relay=kit.relay | {"deadline": 300})
     assert kit.objects("pods", RELAYS)
+    [job] = kit.objects("jobs", RELAYS)
+    assert job["spec"]["activeDeadlineSeconds"] == 300
+    # Now: a relay may need longer to start than a test should wait.
+    over = {"spec": {"activeDeadlineSeconds": 1}}
+    kit.platform.kubectl("patch", "job", job["metadata"]["name"], "-n", kit.namespace, "-p", json.dumps(over))
     until("the relay is gone", lambda: not kit.objects("jobs", RELAYS) and not kit.objects("pods", RELAYS))
     # and the run, if it lives after all, gets another
     kit.ok("workflow_info", database_url=kit.url())
@@ -97,7 +102,7 @@ def test_no_door_for_others(kit: Kit) -> None:
     kit.apply(neighbour(kit, f"nc -w 3 {address} 5432 </dev/null && echo open || echo closed"))
     until(
         "the neighbour has tried",
-        lambda: kit.objects("pods", "job-name=neighbour")[0]["status"]["phase"] == "Succeeded",
+        lambda: [pod["status"]["phase"] for pod in kit.objects("pods", "job-name=neighbour")] == ["Succeeded"],
     )
     said = kit.platform.kubectl("logs", "-n", kit.namespace, "job/neighbour").splitlines()
     assert "closed" in said
@@ -120,7 +125,7 @@ def neighbour(kit: Kit, command: str) -> dict[str, Any]:
     }
     security = {"runAsNonRoot": True, "runAsUser": 65532, "seccompProfile": {"type": "RuntimeDefault"}}
     pod = {"restartPolicy": "Never", "securityContext": security, "containers": [container]}
-    spec = {"template": {"spec": pod}, "ttlSecondsAfterFinished": 60}
+    spec = {"template": {"spec": pod}, "ttlSecondsAfterFinished": 600}
     return {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "neighbour"}, "spec": spec}
 
 
@@ -171,12 +176,8 @@ def test_an_image_that_cannot_be_pulled(kit: Kit) -> None:
 
 
 def test_a_relay_that_is_refused(kit: Kit) -> None:
-    quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "none"}, "spec": {"hard": {"pods": "0"}}}
-    kit.apply(quota)
-    try:
+    with kit.quota("none", pods=0):
         said = kit.refused("workflow_info", database_url=kit.url())
-    finally:
-        kit.platform.kubectl("delete", "resourcequota", "-n", kit.namespace, "none")
     assert "exceeded quota: none" in said
     until("the relay is gone", lambda: not kit.objects("jobs", RELAYS))
 

@@ -11,7 +11,7 @@ import pytest
 
 from ansible_collections.dbos.kubernetes.plugins.module_utils import migration_job as jobs
 from ansible_collections.dbos.kubernetes.plugins.module_utils.errors import DbosError
-from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.pods import trouble
+from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.pods import by_a_rule, trouble
 from ansible_collections.dbos.kubernetes.plugins.module_utils.migration_job import Spec
 
 SPEC = Spec(
@@ -171,6 +171,19 @@ def pod(**state: Any) -> dict[str, Any]:
 def test_what_waiting_heals(state: dict[str, Any], hopeless: bool | None) -> None:
     found = trouble(pod(**state))
     assert (found.hopeless if found else None) is hopeless
+
+
+@pytest.mark.parametrize(
+    ("refused", "rule"),
+    [
+        ('pods "a" is forbidden: exceeded quota: none, requested: pods=1, used: pods=0, limited: pods=0', True),
+        ('pods "a" is forbidden: violates PodSecurity "restricted:latest"', True),
+        ('pods "a" is forbidden: error looking up service account n/default: … not found', False),
+        ("", False),
+    ],
+)
+def test_a_new_namespace_gets_its_account(refused: str, rule: bool) -> None:
+    assert by_a_rule(refused) is rule
 
 
 def test_a_pod_without_a_node() -> None:

@@ -75,3 +75,10 @@ def refusal(client: Client, owner: Object) -> str:
     events = client.list("v1", "Event", metadata["namespace"], field_selector=selector)
     newest: Object = max(events, key=lambda event: event.get("lastTimestamp") or "", default={})
     return str(newest.get("message", ""))
+
+
+def by_a_rule(refused: str) -> bool:
+    """Whether a rule of the namespace refuses pods, which waiting does not change: a new namespace's own ServiceAccount
+    is made a moment after it.
+    """
+    return "forbidden" in refused and "looking up service account" not in refused

@@ -30,6 +30,7 @@ from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.client import
 from ansible_collections.dbos.kubernetes.plugins.module_utils.kube.pods import (
     RESTRICTED_CONTAINER,
     RESTRICTED_POD,
+    by_a_rule,
     phase,
     refusal,
     trouble,
@@ -150,14 +151,17 @@ class Relay:
                     ) from error
 
     def _remove_finished(self) -> bool:
-        found = self.client.get("batch/v1", "Job", self.spec.name, self.spec.namespace)
+        found = self._job()
         if found is None:
             return True
-        if not found.get("status", {}).get("conditions") and not found["metadata"].get("deletionTimestamp"):
+        if not _over(found):
             return False
         self.client.delete("batch/v1", "Job", self.spec.name, self.spec.namespace, uid=found["metadata"]["uid"])
         time.sleep(0.5)
         return True
+
+    def _job(self) -> Object | None:
+        return self.client.get("batch/v1", "Job", self.spec.name, self.spec.namespace)
 
     def stop(self) -> bool:
         """Delete the Job and its pod; False when there was none."""
@@ -196,9 +200,13 @@ class Relay:
                     why = self._explain(pod, reason)  # before its log goes with it
                     self.stop()
                     raise DbosError(f"The relay to the database cannot run: {why}")
-            if not pods and (owner := self.client.get("batch/v1", "Job", self.spec.name, self.spec.namespace)):
+            if not pods:
+                owner = self._job()
+                if owner is None or _over(owner):
+                    self.start()  # the one that was found has ended just then
+                    continue
                 reason = refusal(self.client, owner) or reason
-                if "forbidden" in reason:
+                if by_a_rule(reason):
                     self.stop()
                     raise DbosError(f"The relay to the database cannot run: {reason}")
             for _event, pod in self.client.watch(
@@ -343,6 +351,10 @@ def handshake_error(error: Exception) -> str:
 def _end(side: Any, how: int) -> None:
     with contextlib.suppress(OSError):
         side.shutdown(how)
+
+
+def _over(job: Object) -> bool:
+    return bool(job.get("status", {}).get("conditions") or job["metadata"].get("deletionTimestamp"))
 
 
 def _running(pods: list[Object]) -> str | None:

@@ -105,7 +105,8 @@ class Platform:
             running = self._host.running(component.name)
             if running is None:
                 found.append(f"start {component.name}")
-            elif running[1] != component.fingerprint or not component.ready():
+            # Answers may come late on a busy machine; where there is work anyway, it will be asked again.
+            elif running[1] != component.fingerprint or not (component.ready() if found else _in_time(component.ready)):
                 found.append(f"restart {component.name}")
         if found:
             return found
@@ -114,7 +115,7 @@ class Platform:
             found.append("link the tools")
         if not self._addons_done():
             found.append("write the manifests of the add-ons")
-        if not self._node_ready():
+        if not _in_time(self._node_ready):
             found.append("wait for the node")
         if postgresql.admin_missing(settings):
             found.append(f"create the database's role {postgresql.ADMIN}")
@@ -198,12 +199,9 @@ class Platform:
     def _starter(self, component: Component) -> graph.Action:
         def start(cancelled: threading.Event) -> None:
             running = self._host.running(component.name)
-            if running is not None and running[1] == component.fingerprint:
-                until = time.monotonic() + HUNG_SECONDS
-                while time.monotonic() < until and not cancelled.is_set():
-                    if component.ready():
-                        return
-                    time.sleep(0.2)
+            mine = running is not None and running[1] == component.fingerprint
+            if mine and _in_time(lambda: cancelled.is_set() or component.ready()):
+                return
             self._host.stop(component)
             self._progress.say(f"starting {component.name}")
             self._host.start(component)
@@ -311,6 +309,16 @@ def _stopping(name: str) -> Component:
         return Component(name, [], lambda: False, "", stop_signal=signal, stop_seconds=seconds)
     seconds = 3.0 if name == "kube-apiserver" else 10.0
     return Component(name, [], lambda: False, "", stop_seconds=seconds, children_stay=name == "containerd")
+
+
+def _in_time(ready: Callable[[], bool]) -> bool:
+    """Whether it comes true before a process would be taken for one that hangs."""
+    until = time.monotonic() + HUNG_SECONDS
+    while not ready():
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.2)
+    return True
 
 
 def _holds(path: Path, text: str) -> bool:

@@ -207,7 +207,7 @@ def admin_missing(settings: Settings) -> bool:
             dbname="postgres",
             sslmode="verify-full",
             sslrootcert=str(settings.pki / "ca.crt"),
-            connect_timeout=3,
+            connect_timeout=10,
         )
     except psycopg2.OperationalError:
         return True

@@ -125,7 +125,11 @@ def _remove_containers(settings: Settings) -> None:
 def _remove_folders(settings: Settings, before: set[str]) -> None:
     """Folders that came with us, unless others put something there meanwhile."""
     for link in Path("/var/log/containers").glob("*.log"):
-        if link.is_symlink() and str(link.readlink()).startswith(f"{settings.directory}/"):
+        try:
+            target = link.readlink()
+        except OSError:  # no link, or one of another instance that has just gone
+            continue
+        if str(target).startswith(f"{settings.directory}/"):
             link.unlink(missing_ok=True)
     for name in sorted(set(SHARED_FOLDERS) - before, reverse=True):
         if name.endswith("/device-plugins"):
