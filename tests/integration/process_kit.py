@@ -11,8 +11,8 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,16 @@ def until(what: str, condition: Callable[[], Any], timeout: float = 90) -> Any:
         assert time.monotonic() < end, f"not {what} within {timeout} s, but {seen!r}"
         time.sleep(0.3)
     return seen
+
+
+@contextmanager
+def paused(process: int) -> Iterator[None]:
+    """It does nothing meanwhile, and keeps what it has: a run its Lease, for the minute until that lapses."""
+    os.kill(process, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(process, signal.SIGCONT)
 
 
 def processes_in(temporary: Path) -> list[int]:
