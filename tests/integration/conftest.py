@@ -89,7 +89,7 @@ class Platform:
     @staticmethod
     def _wait_until_unused(cursor: Any, database: str) -> None:
         """KEDA's scaler takes leave a moment after its ScaledObject; only that session's own role could end it."""
-        for _ in range(60):
+        for _ in range(240):
             cursor.execute(
                 "SELECT count(*) FROM pg_stat_activity WHERE datname = %s AND usename IS NOT NULL", (database,)
             )
