@@ -29,8 +29,19 @@ class Shop(Kit):
         return result
 
     def start(self, version: str, seconds: int, ordinal: int = 0) -> str:
+        return self._begun(version, ordinal, f"start/{seconds}")
+
+    def wait(self, version: str, ordinal: int = 0) -> str:
+        """Work that goes on until end()."""
+        return self._begun(version, ordinal, "wait/paid")
+
+    def end(self, *ids: str) -> None:
+        for id_ in ids:
+            self.sql("SELECT dbos.send_message(%s, '\"now\"'::json, 'paid')", id_)
+
+    def _begun(self, version: str, ordinal: int, path: str) -> str:
         pod = f"{self.app}-{version}-{ordinal}"
-        where = f"/api/v1/namespaces/{self.namespace}/pods/{pod}:8080/proxy/start/{seconds}"
+        where = f"/api/v1/namespaces/{self.namespace}/pods/{pod}:8080/proxy/{path}"
         id_ = str(json.loads(self.kubectl("get", "--raw", where))["workflow_id"])
         until("running", lambda: self.sql("SELECT 1 FROM dbos.operation_outputs WHERE workflow_uuid = %s", id_))
         return id_
@@ -60,7 +71,8 @@ class Shop(Kit):
 
     def kill(self, *pods: str) -> None:
         """With next to no grace. Not by force: the process would go on for a moment after its object, and take work."""
-        self.kubectl("delete", "pod", *pods, "-n", self.namespace, "--grace-period=1", "--wait=false")
+        how = ["--grace-period=1", "--wait=false", "--ignore-not-found"]  # it may be gone already, or not be back yet
+        self.kubectl("delete", "pod", *pods, "-n", self.namespace, *how)
 
     def finish(self) -> None:
         self.sql(

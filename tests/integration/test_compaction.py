@@ -14,7 +14,7 @@ from release_kit import Kit, sample_image
 
 YEAR = 365 * 86400
 TASK = (
-    "SELECT dbos.enqueue_workflow('task', 'taskQueue', ARRAY[%s::json], app_version => 'v1', "
+    "SELECT dbos.enqueue_workflow('task', %s, ARRAY[%s::json], app_version => 'v1', "
     "application_name => 'shop', workflow_id => %s)"
 )
 BUSY = "SELECT count(*) FROM dbos.workflow_status WHERE status IN ('ENQUEUED', 'PENDING')"
@@ -66,10 +66,11 @@ def tick(kit: Kit) -> list[str]:
 def test_a_year_s_sleep_on_a_high_ordinal_costs_one_pod(kit: Kit, root: Path) -> None:
     identity = sleeper(kit, 3)
     kit.released("v2", sample_image(kit, root), env={"COLOUR": "red"}, replicas=1)
-    kit.sql(TASK, "20", "short")
-    # While anything is awake nothing is moved.
+    kit.sql(TASK, "taskQueue", "300", "short")
+    until("begun", lambda: where(kit, "short")[0] == "PENDING")
+    # While anything is awake, or sleeps for less than ten minutes, nothing is moved.
     assert tick(kit) == []
-    until("ended", lambda: where(kit, "short")[0] == "SUCCESS")
+    kit.sql("UPDATE dbos.workflow_status SET status = 'CANCELLED' WHERE workflow_uuid = 'short'")
     assert tick(kit) == ["compact"]
     until("one pod left", lambda: pods(kit) == ["shop-v1-0"])
     assert where(kit, identity) == ("PENDING", "shop-v1-3", 1)
@@ -85,13 +86,14 @@ def test_keda_pauses_meanwhile_and_goes_on(kit: Kit) -> None:
     settings = {"max_replicas": 5, "draining_max_replicas": 5, "polling_interval": 2, "scale_in_delay": 5}
     result = kit.on_application("autoscaling", database=database, **settings)
     assert not result["failed"], result["output"]
-    # Ten tasks need five pods; a second sleeper stays on the last of them.
+    # Ten tasks, which nobody takes, need five pods; a second sleeper stays on the last of them.
     for number in range(10):
-        kit.sql(TASK, "15", f"task-{number}")
+        kit.sql(TASK, "nobody", "15", f"task-{number}")
     until("five pods", lambda: "shop-v1-4" in pods(kit), 120)
-    kit.kubectl("wait", "--for=condition=Ready", "pod/shop-v1-4", "--timeout=60s", "-n", kit.namespace)
+    kit.kubectl("wait", "--for=condition=Ready", "pod/shop-v1-4", "--timeout=120s", "-n", kit.namespace)
     identity = sleeper(kit, 4)
-    until("only sleepers left", lambda: kit.sql(BUSY) == [(2,)], 120)
+    kit.sql("UPDATE dbos.workflow_status SET status = 'CANCELLED' WHERE queue_name = 'nobody'")
+    assert kit.sql(BUSY) == [(2,)]
     assert tick(kit) == ["compact"]
     until("a pod for each at most", lambda: pods(kit) == ["shop-v1-0", "shop-v1-1"], 120)
     assert tick(kit) == ["compact"]

@@ -123,9 +123,18 @@ def test_nothing_is_deployed_while_somebody_has_frozen_it(deployed: Deployed) ->
     assert deployed.deploy(serving).changed == 0
 
 
+def holder(deployed: Deployed) -> int | None:
+    """The process whose run has the application's Lease."""
+    lease = f"dbos-{deployed.application.name}"
+    held = deployed.kubectl("get", "lease", lease, "--ignore-not-found", "-o", "jsonpath={.spec.holderIdentity}")
+    return int(held.rsplit("/", 3)[1]) if held else None
+
+
 def test_two_at_once(deployed: Deployed, start: Start) -> None:
     """One of them is told who the other is; the winner's version is promoted whole."""
     runs = {version: start(version) for version in ("left", "right")}
+    with process_kit.paused(until("held", lambda: holder(deployed), 180)):
+        until("told", lambda: any(run.poll() is not None for run in runs.values()), 180)
     outputs = {version: run.communicate(timeout=600)[0] for version, run in runs.items()}
     won = [version for version, run in runs.items() if run.returncode == 0]
     assert len(won) == 1, outputs
@@ -157,8 +166,9 @@ def test_killed_in_mid_promotion_and_run_again(
         until(what, lambda: reached() or killed.poll() is not None, 300)
         assert killed.poll() is None, killed.communicate()[0]
 
-    # The gate's workflow takes a moment, in which the promotion after it can be held back.
-    wait_for("gated", lambda: bool(rows(deployed, version)))
+    # Its pod has claimed the row, and is yet to become ready and to pass the gates: no one else writes it until then.
+    claimed = "SELECT 1 FROM dbos.application_versions WHERE version_name = %s AND application_name IS NOT NULL"
+    wait_for("launched", lambda: bool(deployed.sql(claimed, version)))
     with held_back(deployed):
         wait_for("promoting", lambda: promoting(deployed, version))
         kill_all(killed)

@@ -7,7 +7,7 @@ import re
 import pytest
 import yaml
 from fault_kit import Cable
-from process_kit import processes_in, start, until
+from process_kit import paused, processes_in, start, until
 
 pytestmark = pytest.mark.slow
 
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.slow
 def wait_for_lease(platform, application):
     """Until a run has begun to change the application."""
     get = ("get", "lease", "-n", application.namespace, f"dbos-{application.name}", "-o", "name")
-    until("the lease is held", lambda: platform.kubectl(*get, check=False).startswith("lease"))
+    until("the lease is held", lambda: platform.kubectl(*get, check=False).startswith("lease"), 300)
 
 
 def test_a_killed_run_takes_its_module_with_it(root, ansible_environment, converged, temporary):
@@ -29,14 +29,15 @@ def test_a_killed_run_takes_its_module_with_it(root, ansible_environment, conver
     assert len(processes_in(temporary)) > 1
     killed.kill()
     killed.wait()
-    until("all processes have ended", lambda: not processes_in(temporary), 5)
+    until("all processes have ended", lambda: not processes_in(temporary), 20)
 
 
 def test_two_runs_at_once(root, ansible_environment, ansible_playbook, platform, new_application):
     with new_application() as application:
         first = start(root, ansible_environment, "site.yml", application.variables)
         wait_for_lease(platform, application)
-        second = ansible_playbook("deploy.yml", extra_vars=application.variables, check=False)
+        with paused(first.pid):
+            second = ansible_playbook("deploy.yml", extra_vars=application.variables, check=False)
         output, _ = first.communicate(timeout=300)
         assert first.returncode == 0, output
         assert second.returncode != 0

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -101,34 +102,39 @@ def left_alone(shop: Shop) -> None:
 
 
 def ends_once(shop: Shop, id_: str) -> None:
-    """On the pod that began it, which took it once and slept once."""
+    """On the pod that began it, which took it once and began to wait once."""
     until("ended", lambda: shop.row(id_)[0] == "SUCCESS")
     assert shop.row(id_) == ("SUCCESS", POD, 1)
-    assert shop.sql("SELECT count(*) FROM dbos.operation_outputs WHERE workflow_uuid = %s", id_) == [(1,)]
+    waits = "SELECT count(*) FROM dbos.operation_outputs WHERE function_name = 'DBOS.sleep' AND workflow_uuid = %s"
+    assert shop.sql(waits, id_) == [(1,)]
 
 
 def test_a_kubelet_that_dies_takes_no_executor_along(shop: Shop, platform: Any, ansible_playbook: Any) -> None:
     """Its containers run on, also when the node is given up for lost."""
-    before, busy = container(shop), shop.start("v1", 20)
+    before, busy = container(shop), shop.wait("v1")
     with without_kubelet(platform, ansible_playbook):
         left_alone(shop)
         lost_sight_of(shop)
         left_alone(shop)
         assert not ready(shop)
     until("ready again", lambda: ready(shop))
+    shop.end(busy)
     ends_once(shop, busy)
     assert container(shop) == before
 
 
 def test_a_pod_that_is_cut_off_is_alive(shop: Shop) -> None:
     """One workflow ends while nobody can be told, one after the pod is back."""
-    before = container(shop)
-    short, long = shop.start("v1", 4), shop.start("v1", 20)
-    with cut_off(pod(shop)["status"]["podIP"]):
+    before, address = container(shop), pod(shop)["status"]["podIP"]
+    long, short = shop.wait("v1"), shop.start("v1", 10)
+    over = time.monotonic() + 10
+    with cut_off(address):
         until("not ready", lambda: not ready(shop))
+        until("slept", lambda: time.monotonic() > over)
         assert shop.row(short)[0] == "PENDING"
         left_alone(shop)
     ends_once(shop, short)
+    shop.end(long)
     ends_once(shop, long)
     until("ready again", lambda: ready(shop))
     assert container(shop) == before

@@ -68,7 +68,7 @@ class App:
             return cursor.fetchall()
 
     def uid(self) -> str:
-        return self.kubectl("get", "pod", self.pod, "-o", "jsonpath={.metadata.uid}")
+        return self.kubectl("get", "pod", self.pod, "--ignore-not-found", "-o", "jsonpath={.metadata.uid}")
 
     def ready(self) -> bool:
         condition = "jsonpath={.status.conditions[?(@.type=='Ready')].status}"
@@ -80,10 +80,14 @@ class App:
         tool = [self.platform.program("kubectl"), "--kubeconfig", str(self.platform.kubeconfig)]
         follow = [*tool, "logs", "-f", self.pod, "-n", self.namespace]
         with subprocess.Popen(follow, stdout=subprocess.PIPE, text=True) as log:
-            self.kubectl("delete", "pod", self.pod, *arguments)
-            said = log.communicate(timeout=60)[0]
+            assert log.stdout
+            said = []
+            for line in log.stdout:
+                said.append(line)
+                if '"msg": "ready"' in line:  # what it logs from now on is seen
+                    self.kubectl("delete", "pod", self.pod, *arguments)
         until("replaced", lambda: self.uid() != before and self.ready())
-        return str(said)
+        return "".join(said)
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +104,8 @@ def test_a_second_deploy_changes_nothing(
 
 
 def test_a_job_with_its_own_image_migrated(app: App) -> None:
-    (job,) = json.loads(app.kubectl("get", "jobs", "-o", "json"))["items"]
+    migrations = "app.kubernetes.io/component=migration"
+    (job,) = json.loads(app.kubectl("get", "jobs", "-l", migrations, "-o", "json"))["items"]
     container = job["spec"]["template"]["spec"]["containers"][0]
     assert job["status"]["succeeded"] == 1
     assert "/python-starter-migrate@sha256:" in container["image"]
@@ -124,7 +129,7 @@ def test_it_runs_confined_and_registers_as_asked(app: App) -> None:
 def test_a_workflow_ends_and_is_counted_until_then(app: App) -> None:
     assert app.get("/healthz") == {"status": "ok"}
     assert app.get("/metrics/taskQueue") == {"queue_length": 0}
-    identity = app.get("/enqueue/3")["workflow_id"]
+    identity = app.get("/enqueue/10")["workflow_id"]
     assert app.get("/metrics/taskQueue") == {"queue_length": 1}
     until("done", lambda: app.get(f"/workflow/{identity}")["status"] == "SUCCESS")
     assert app.get("/metrics/taskQueue") == {"queue_length": 0}
@@ -144,7 +149,7 @@ def running(app: App, seconds: int) -> list[str]:
 
 
 def test_a_pod_that_is_told_to_go_ends_its_work(app: App) -> None:
-    identities = running(app, 6)
+    identities = running(app, 12)
     lines = [json.loads(line) for line in app.ended().splitlines() if line.startswith("{")]
     assert [line["msg"] for line in lines if line["msg"] in ("ready", "draining", "drained")] == [
         "ready",
@@ -158,7 +163,7 @@ def test_a_pod_that_is_told_to_go_ends_its_work(app: App) -> None:
 
 
 def test_a_pod_that_is_killed_comes_back_and_goes_on(app: App) -> None:
-    identities = running(app, 6)
+    identities = running(app, 30)
     said = app.ended("--grace-period=1")
     assert "drained" not in said
     for identity in identities:

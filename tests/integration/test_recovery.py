@@ -51,7 +51,7 @@ def test_the_work_of_a_lost_pod_is_requeued_once_and_a_live_executor_ends_it(sho
     """Its ordinal does not come back, as after a scale-in; the other pod of its version takes the work."""
     shop.ready("v1", 2)
     lost = f"{shop.app}-v1-1"
-    orphan, direct = shop.start("v1", 15, ordinal=1), shop.start("v1", 15)
+    orphan, direct = shop.wait("v1", ordinal=1), shop.wait("v1")
     shop.scale("v1", 1)
     shop.kill(lost)
     until("gone", lambda: lost not in shop.names("pod"))
@@ -61,6 +61,7 @@ def test_the_work_of_a_lost_pod_is_requeued_once_and_a_live_executor_ends_it(sho
     assert repaired["requeued"] == [orphan]
     assert shop.recover(repair="requeue")["requeued"] == []
     until("taken", lambda: shop.row(orphan)[1] == f"{shop.app}-v1-0")
+    shop.end(orphan, direct)
     until("done", lambda: {shop.row(orphan)[0], shop.row(direct)[0]} == {"SUCCESS"})
     assert (shop.row(orphan)[2], shop.row(direct)[2]) == (2, 1)
 
@@ -119,7 +120,7 @@ def test_no_pod_that_comes_and_goes_loses_or_doubles_work_while_recovery_runs(sh
 
 def test_a_version_without_pods_is_revived_or_its_work_forked(shop: Shop) -> None:
     """All pods of a version killed and its workload deleted: its running workflow goes on where it was."""
-    first, second = shop.start("v1", 5), shop.insert(None, "ENQUEUED", queue_name="nobody")
+    first, second = shop.wait("v1"), shop.insert(None, "ENQUEUED", queue_name="nobody")
     shop.kubectl("delete", "statefulset", f"{shop.app}-v1", "-n", shop.namespace, "--wait=false")
     shop.kill(f"{shop.app}-v1-0")
     until("gone", lambda: shop.gone("v1") and shop.get("statefulset", f"{shop.app}-v1") is None)
@@ -128,6 +129,7 @@ def test_a_version_without_pods_is_revived_or_its_work_forked(shop: Shop) -> Non
     forked = shop.recover(repair="fork", to_version="v2")
     assert sorted(entry["from"] for entry in forked["forked"]) == sorted([first, second])
     fork = {entry["from"]: entry["to"] for entry in forked["forked"]}[first]
+    shop.end(fork)
     until("done on v2", lambda: shop.row(fork)[:2] == ("SUCCESS", f"{shop.app}-v2-0"))
     assert shop.row(first)[0] == "CANCELLED"
     third = shop.insert(None, "ENQUEUED", queue_name="nobody")
