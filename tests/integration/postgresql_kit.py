@@ -9,14 +9,13 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import subprocess
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import psycopg2
-from process_kit import until
+from process_kit import free_port, until
 
 USER = "nobody"  # PostgreSQL does not run as root
 AS_USER: dict[str, Any] = {"user": USER, "env": {"PATH": os.environ["PATH"]}, "cwd": "/"}
@@ -30,8 +29,7 @@ class Server:
         self._programs = programs
         self._data = data
         self._process: subprocess.Popen[bytes] | None = None
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port: int = free.getsockname()[1]
+        self.port = free_port()
 
     def initialise(self) -> None:
         """Make the data."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -20,7 +19,7 @@ from typing import Any
 
 import psycopg2
 import pytest
-from process_kit import until
+from process_kit import free_port, until
 
 
 @pytest.fixture(scope="module")
@@ -114,9 +113,7 @@ def start(programs: Path, migrated: Callable[[str], str]) -> Iterator[Any]:
 
     @contextmanager
     def run(version: str, **variables: str) -> Iterator[App]:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
+        port = free_port()
         environment = os.environ | {
             "DBOS_SYSTEM_DATABASE_URL": migrated("app"),
             "DBOS__APPVERSION": version,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import urllib.request
 from collections.abc import Iterator
@@ -15,7 +14,7 @@ from typing import Any
 import pytest
 
 from .module_call import call
-from .process_kit import until
+from .process_kit import free_port, until
 from .python_kit import EXAMPLE, build, interpreter
 from .release_kit import Kit, sample_image
 
@@ -56,9 +55,7 @@ class OldExecutor:
     """Version v0: the Python sample with the SDK's last 2.x, as a process here."""
 
     def __init__(self, kit: Kit, root: Path, log: Path) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         self.log = log
         given = {
             "DBOS_SYSTEM_DATABASE_URL": kit.url("a"),
