@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from aws_kit import REGION, Aws
+from fake_aws.faults import Dropped
+from fake_aws.wire import Call
 from process_kit import kill_in, processes_in, until
 
 PLATFORM = "production"  # the inventory's
@@ -76,15 +78,16 @@ class Provisioning:
         )
 
     def killed(self, play: str, writes: int) -> bool:
-        """A run that is killed (-9), with all that it has started, at its nth change; whether it came so far."""
-        left = itertools.count(writes - 1, -1)
+        """A run that is killed (-9), with all that it has started, after so many changes; whether it wanted more."""
+        left = itertools.count(writes, -1)
         with tempfile.TemporaryDirectory(prefix="dbos-", dir="/tmp", ignore_cleanup_errors=True) as temporary:
 
-            def counted(call: Any) -> None:
-                if not call.action.split(":")[1].startswith(READS) and next(left) <= 0:
+            def counted(call: Call) -> None:
+                if not call.operation.name.startswith(READS) and next(left) <= 0:
                     kill_in(Path(temporary))
+                    raise Dropped
 
-            self.aws.on_call(counted)
+            self.aws.before_calls(counted)
             process = subprocess.Popen(
                 [
                     *("ansible-playbook", "-i", f"{self._root}/inventories/aws", f"{self._work}/{play}.yml"),
@@ -97,8 +100,8 @@ class Provisioning:
                 stderr=subprocess.DEVNULL,
             )
             killed = process.wait() != 0
-            self.aws.on_call(None)
             until("dead", lambda: not (kill_in(Path(temporary)) or processes_in(Path(temporary))))
+            self.aws.before_calls(None)
         assert process.returncode in (0, -signal.SIGKILL)
         return killed
 

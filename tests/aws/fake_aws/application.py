@@ -55,7 +55,7 @@ class Application:
         self.rules: list[faults.Rule] = []
         self.visibility = Visibility(self.timeline)
         self.policy: iam_policy.Policy | None = None
-        self.then: Callable[[Record], None] | None = None
+        self.gate: Callable[[Call], None] | None = None
         self.lock = threading.RLock()
         self._moto = DomainDispatcherApplication(create_backend_app)
         # It lists moto's directory at each request. Mypy lets no method be assigned to, though it is meant here.
@@ -73,7 +73,7 @@ class Application:
             self.records.clear()
             self.rules.clear()
             self.policy = None
-            self.then = None
+            self.gate = None
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         if environ.get("PATH_INFO", "").startswith("/control/"):
@@ -90,22 +90,20 @@ class Application:
             if status >= 400:
                 error = done.headers.get("X-Amzn-Errortype", "") or _code(done.body)
         finally:
-            record = Record(
-                call.service,
-                call.name,
-                iam_needs.action(call),
-                needed,
-                call.region,
-                _without_secrets(plain(call.params)),
-                status,
-                error,
-                call.access_key,
-                call.user_agent,
+            self.records.append(
+                Record(
+                    call.service,
+                    call.name,
+                    iam_needs.action(call),
+                    needed,
+                    call.region,
+                    _without_secrets(plain(call.params)),
+                    status,
+                    error,
+                    call.access_key,
+                    call.user_agent,
+                )
             )
-            with self.lock:
-                self.records.append(record)
-                if self.then:
-                    self.then(record)
         start_response(f"{done.status} status", [*done.headers.items(), ("Content-Length", str(len(done.body)))])
         return [done.body]
 
@@ -118,6 +116,8 @@ class Application:
             for rule in struck:
                 faults.before(rule, call)
             with self.lock:
+                if self.gate:
+                    self.gate(call)
                 self.timeline.play()
                 done = self._served(call, environ)
                 for rule in struck:
@@ -180,10 +180,10 @@ class Application:
         with self.lock:
             self.policy = iam_policy.Policy(policy, self) if policy else None
 
-    def on_call(self, then: Callable[[Record], None] | None) -> None:
-        """Do this once each call is done, before it is answered and before any other is; nothing more with None."""
+    def before_calls(self, gate: Callable[[Call], None] | None) -> None:
+        """Do this before each call is done, and while no other is; it may raise faults.Dropped. Nothing with None."""
         with self.lock:
-            self.then = then
+            self.gate = gate
 
     def later(self, seconds: float) -> None:
         """Have so many seconds pass at once."""
