@@ -122,7 +122,7 @@ def test_every_operation_conforms_to_the_model(aws: Aws, eks: Any) -> None:
 
 
 def test_states_last_as_long_as_they_are_told_and_end_as_told(aws: Aws, eks: Any) -> None:
-    aws.delays(cluster=60)
+    aws.delays(cluster=3600)
     aws.fail_next("cluster.create", "Subnets are full", code="InsufficientFreeAddresses")
     cluster(aws)
     assert eks.describe_cluster(name="shop")["cluster"]["status"] == "CREATING"
