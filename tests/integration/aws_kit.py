@@ -37,7 +37,7 @@ class Aws:
         application = server.application
         self.reset, self.calls, self.clear_calls = application.reset, application.calls, application.clear_calls
         self.delays, self.fail_next, self.set = application.delays, application.fail_next, application.set
-        self.enforce = application.enforce
+        self.enforce, self.before_calls, self.later = application.enforce, application.before_calls, application.later
         self._clients: dict[tuple[str, str, str], Any] = {}
 
     def client(self, service: str, region: str = REGION) -> Any:

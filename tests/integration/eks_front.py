@@ -25,13 +25,13 @@ CHUNK = 65536
 class EksFront:
     """Checks each request's token as EKS and STS do, signature included; the way on is the admin's client certificate.
 
-    C(lifetime) may be shortened; C(tokens) are those accepted, C(refused) the reasons of those that were not.
+    C(tokens) are those accepted, C(refused) the reasons of those that were not. C(expired) are taken for old ones.
     """
 
     def __init__(self, platform: Path, cluster: str, sts: str, access_key: str, secret_key: str) -> None:
         self.cluster, self.sts, self.access_key, self.secret_key = cluster, sts, access_key, secret_key
-        self.lifetime: float = LIFETIME
         self.tokens: set[str] = set()
+        self.expired: set[str] = set()
         self.refused: list[str] = []
         self.ca = (platform / "pki/kubernetes-ca.crt").read_bytes()
         config = yaml.safe_load((platform / "kubeconfig").read_text())
@@ -72,7 +72,7 @@ class EksFront:
         url = base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4)).decode()
         query = dict(parse_qsl(urlsplit(url).query, strict_parsing=True))
         signed = datetime.strptime(query["X-Amz-Date"], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC).timestamp()
-        if not -60 < time.time() - signed < self.lifetime:
+        if token in self.expired or not -60 < time.time() - signed < LIFETIME:
             return "expired"
         if f"{urlsplit(url).scheme}://{urlsplit(url).netloc}" != self.sts or query["Action"] != "GetCallerIdentity":
             return "not of this STS"

@@ -129,7 +129,7 @@ def killed_after(writes: int | None, work: Callable[[], object]) -> bool:
     child = multiprocessing.get_context("fork").Process(target=mortal)
     child.start()
     try:
-        child.join(120)
+        child.join(300)
         assert child.exitcode in (0, -signal.SIGKILL), (
             f"it ended with {child.exitcode}, to be killed after {writes} writes"
         )

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 import json
-import os
 import signal
 import subprocess
-import time
+import tempfile
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from aws_kit import REGION, Aws
+from fake_aws.faults import Dropped
+from fake_aws.wire import Call
+from process_kit import kill_in, processes_in, until
 
 PLATFORM = "production"  # the inventory's
 READS = ("Describe", "Get", "List", "BatchGet")
@@ -75,29 +78,32 @@ class Provisioning:
         )
 
     def killed(self, play: str, writes: int) -> bool:
-        """A run whose processes are killed (-9) once it has made so many changes; whether it came so far."""
-        before, extra = len(self.writes()), json.dumps(VARIABLES)
-        process = subprocess.Popen(
-            ["ansible-playbook", "-i", f"{self._root}/inventories/aws", f"{self._work}/{play}.yml", "-e", extra],
-            cwd=self._root,
-            env=self._environment | self.aws.env,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        while process.poll() is None:
-            if len(self.writes()) - before >= writes:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
-                return True
-            time.sleep(0.01)
-        assert process.returncode == 0
-        return False
+        """A run that is killed (-9), with all that it has started, after so many changes; whether it wanted more."""
+        left = itertools.count(writes, -1)
+        with tempfile.TemporaryDirectory(prefix="dbos-", dir="/tmp", ignore_cleanup_errors=True) as temporary:
 
-    def writes(self) -> list[str]:
-        """The changes asked for so far."""
-        return [call for call in self.aws.made_calls() if not call.split(":")[1].startswith(READS)]
+            def counted(call: Call) -> None:
+                if not call.operation.name.startswith(READS) and next(left) <= 0:
+                    kill_in(Path(temporary))
+                    raise Dropped
+
+            self.aws.before_calls(counted)
+            process = subprocess.Popen(
+                [
+                    *("ansible-playbook", "-i", f"{self._root}/inventories/aws", f"{self._work}/{play}.yml"),
+                    *("-e", json.dumps(VARIABLES)),
+                ],
+                cwd=self._root,
+                env=self._environment | self.aws.env | {"TMPDIR": temporary},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
+            killed = process.wait() != 0
+            until("dead", lambda: not (kill_in(Path(temporary)) or processes_in(Path(temporary))))
+            self.aws.before_calls(None)
+        assert process.returncode in (0, -signal.SIGKILL)
+        return killed
 
 
 def inventory(aws: Aws) -> Counter[tuple[str, str]]:

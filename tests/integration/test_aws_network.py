@@ -106,7 +106,8 @@ def test_from_nothing_to_a_network_and_back(aws: Aws, network: Network) -> None:
     assert {key: again[key] for key in ("vpc_id", "subnets", "nat_gateways", "resources")} == {
         key: made[key] for key in ("vpc_id", "subnets", "nat_gateways", "resources")
     }
-    assert any(seconds(network) < 2 for _ in range(5))
+    # In no time: where that is long, its calls take long as well.
+    assert any(seconds(network) < max(2, 2 * seconds(lambda: [count(aws), count(aws)])) for _ in range(5))
 
     going = network(state="absent", check=True)
     assert going["changed"] and "delete VPC shop" in going["changes"] and count(aws) == SINGLE
@@ -219,10 +220,11 @@ def test_zones_and_ranges_can_be_given(aws: Aws, network: Network) -> None:
 
 
 def test_without_waiting_it_goes_on_later(aws: Aws, network: Network) -> None:
-    aws.delays(nat_gateway__create=4)
+    aws.delays(nat_gateway__create=3600)
     made = network(wait=False)
     assert made["pending"] == ["NAT gateway shop-eu-west-1a"] and routes(aws, made, "private") == [""] * 3
     assert set(routes(aws, made, "public")) == {made["resources"]["internet gateway shop"]["id"]}
+    aws.later(3598)
     done = network()
     assert done["changed"] and done["pending"] == []
     assert routes(aws, done, "private") == [made["nat_gateways"]["eu-west-1a"]["id"]] * 3
@@ -416,7 +418,7 @@ def killed(aws: Aws, writes: int, **options: Any) -> bool:
 
     child = multiprocessing.get_context("fork").Process(target=mortal)
     child.start()
-    child.join(60)
+    child.join(300)
     assert child.exitcode in (0, -signal.SIGKILL)
     return child.exitcode != 0
 

@@ -314,10 +314,11 @@ def test_a_database_that_fails_stops_the_wait_with_aws_reason(database: Database
 
 
 def test_progress_is_waited_for_only_when_asked(database: Database) -> None:
-    database.aws.delays(**{"db_instance.create": 1.2})
+    database.aws.delays(**{"db_instance.create": 3600})
     started = database.ok(wait=False)
     assert (started["status"], started["endpoint"]) == ("creating", None)
     assert not database.ok(wait=False)["changed"], "what is being made shows not yet what it will be"
+    database.aws.later(3598)
     joined = database.ok()
     assert not joined["changed"] and joined["endpoint"]
 

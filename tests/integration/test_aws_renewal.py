@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import tempfile
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from aws_kit import REGION
 from eks_front import EksFront
+from process_kit import until
 
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws import kubeconfig, token
 from ansible_collections.dbos.kubernetes.plugins.module_utils.aws.account import Account
@@ -31,18 +33,16 @@ def kubeconfig_of(front, signed_for="shop"):
     return kubeconfig.build(described, token.create(Account({"region": REGION}), signed_for))
 
 
-def job(platform, namespace, seconds):
-    name = f"sleep-{uuid.uuid4().hex[:6]}"
-    container = {
-        "name": "sleep",
-        "image": f"{platform.node}:5443/tools/busybox:1",
-        "command": ["sleep", str(seconds)],
-    }
+def job(platform, namespace):
+    """It begins when somebody lets it, and is done at once."""
+    name = f"true-{uuid.uuid4().hex[:6]}"
+    container = {"name": "true", "image": f"{platform.node}:5443/tools/busybox:1", "command": ["true"]}
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
         "metadata": {"name": name, "namespace": namespace},
         "spec": {
+            "suspend": True,
             "backoffLimit": 0,
             "template": {
                 "spec": {"restartPolicy": "Never", "terminationGracePeriodSeconds": 0, "containers": [container]}
@@ -53,14 +53,22 @@ def job(platform, namespace, seconds):
 
 @pytest.mark.parametrize(("renew", "refusals"), [(1.5, set()), (token.RENEW, {"expired"})])
 def test_a_wait_outlives_its_token(front, aws, platform, namespace, monkeypatch, renew, refusals):
-    """With minutes for seconds: renewed in time, and, where the clocks differ that much, after a refusal."""
-    front.lifetime = 3
+    """With seconds for minutes: renewed in time, and, where the clocks differ that much, after a refusal."""
     monkeypatch.setattr(token, "RENEW", renew)
-    done = aws.module(
-        "manifests", kubeconfig=kubeconfig_of(front), resources=[job(platform, namespace, 7)], wait_timeout=60
-    )
+    config, resource = kubeconfig_of(front), job(platform, namespace)
+    first = config["users"][0]["user"]["token"]
+    with ThreadPoolExecutor(1) as pool:
+        module = pool.submit(aws.module, "manifests", kubeconfig=config, resources=[resource], wait_timeout=300)
+        until("begun", lambda: front.tokens)
+        if not refusals:
+            until("renewed", lambda: len(front.tokens) > 1)
+        until("another token's time", lambda: token.age(first) >= 1)
+        front.expired |= {first}
+        until("gone on with another token", lambda: front.tokens - {first})
+        kind, name = "job", resource["metadata"]["name"]
+        platform.kubectl("patch", kind, name, "-n", namespace, "--type=merge", "-p", '{"spec":{"suspend":false}}')
+        done = module.result()
     assert done.get("changed") is True, done
-    assert len(front.tokens) > 1
     assert set(front.refused) == refusals
 
 

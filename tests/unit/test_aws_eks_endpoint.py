@@ -156,10 +156,9 @@ def test_what_does_not_answer_is_told_with_a_way_out(
     silent = Listener()
     with pytest.raises(DbosError, match=f"can't be reached from here: .*timed out.*{hint}"):
         eks_endpoint.check(f"https://{LOOPBACK}:{silent.port}", authority(file), None, public=public)
-    with socket.create_server((LOOPBACK, 0)) as closed:
-        port = closed.getsockname()[1]
-    with pytest.raises(DbosError, match=f"Connection refused.*{hint}"):
-        eks_endpoint.check(f"https://{LOOPBACK}:{port}", authority(file), None, public=public)
+    with socket.socket() as closed, pytest.raises(DbosError, match=f"Connection refused.*{hint}"):
+        closed.bind((LOOPBACK, 0))  # nobody else gets the port, and nobody listens there
+        eks_endpoint.check(f"https://{LOOPBACK}:{closed.getsockname()[1]}", authority(file), None, public=public)
 
 
 def test_a_certificate_that_is_none_is_told(file: Path) -> None:

@@ -61,7 +61,7 @@ class TestSteps:
     NEEDS = {"kubelet": ["containerd", "api"], "api": ["etcd"], "etcd": [], "containerd": [], "node": ["kubelet"]}  # noqa: RUF012
 
     def test_what_does_not_wait_runs_side_by_side(self):
-        both = threading.Barrier(2, timeout=5)
+        both = threading.Barrier(2, timeout=60)
         graph.run([self.step("one", both.wait), self.step("other", both.wait)])
 
     def test_the_first_failure_is_raised_and_stops_the_rest(self):
@@ -79,7 +79,7 @@ class TestSteps:
 
         told = []
         steps = [
-            graph.Step("builds", lambda cancelled: told.append(cancelled.wait(5))),
+            graph.Step("builds", lambda cancelled: told.append(cancelled.wait(60))),
             graph.Step("fails", fail),
         ]
         with pytest.raises(DbosError):

@@ -161,10 +161,12 @@ class Account:
                     time.sleep(min(0.5 * 2**attempt, 20.0))
                     continue
                 give_up = time.monotonic() + LOST
-                while time.monotonic() < give_up:
+                while True:
                     found = find()
                     if found is not None:
                         return found
+                    if time.monotonic() > give_up:
+                        break
                     time.sleep(1.0)
         raise AssertionError("unreachable")
 

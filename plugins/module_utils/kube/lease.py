@@ -252,7 +252,8 @@ class Lease:
 
     def __enter__(self) -> Self:
         self.hold()
-        threading.Thread(target=self._renew, daemon=True).start()
+        self._renewal = threading.Thread(target=self._renew, daemon=True)
+        self._renewal.start()
         return self
 
     def __exit__(
@@ -262,6 +263,7 @@ class Lease:
         trace: TracebackType | None,
     ) -> None:
         self._stop.set()
+        self._renewal.join()  # else it might take again what is released next
 
     def _renew(self) -> None:
         while not self._stop.wait(RENEW_AFTER + 5):

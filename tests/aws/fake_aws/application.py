@@ -53,8 +53,9 @@ class Application:
         self.eks = Eks(self.timeline)
         self.records: list[Record] = []
         self.rules: list[faults.Rule] = []
-        self.visibility = Visibility()
+        self.visibility = Visibility(self.timeline)
         self.policy: iam_policy.Policy | None = None
+        self.gate: Callable[[Call], None] | None = None
         self.lock = threading.RLock()
         self._moto = DomainDispatcherApplication(create_backend_app)
         # It lists moto's directory at each request. Mypy lets no method be assigned to, though it is meant here.
@@ -72,6 +73,7 @@ class Application:
             self.records.clear()
             self.rules.clear()
             self.policy = None
+            self.gate = None
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         if environ.get("PATH_INFO", "").startswith("/control/"):
@@ -114,8 +116,13 @@ class Application:
             for rule in struck:
                 faults.before(rule, call)
             with self.lock:
+                if self.gate:
+                    self.gate(call)
                 self.timeline.play()
                 done = self._served(call, environ)
+                for rule in struck:
+                    if rule.kind == "not-yet":
+                        self.visibility.hide(call, done, rule.seconds)
         except Refusal as refusal:
             return refuse(call, refusal)
         except ConnectionError:
@@ -124,8 +131,6 @@ class Application:
             traceback.print_exc()
             return refuse(call, Refusal("TestServerDefect", f"{type(error).__name__}: {error}"))
         for rule in struck:
-            if rule.kind == "not-yet":
-                self.visibility.hide(call, done, rule.seconds)
             faults.after(rule)
         return done
 
@@ -175,6 +180,16 @@ class Application:
         with self.lock:
             self.policy = iam_policy.Policy(policy, self) if policy else None
 
+    def before_calls(self, gate: Callable[[Call], None] | None) -> None:
+        """Do this before each call is done, and while no other is; it may raise faults.Dropped. Nothing with None."""
+        with self.lock:
+            self.gate = gate
+
+    def later(self, seconds: float) -> None:
+        """Have so many seconds pass at once."""
+        with self.lock:
+            self.timeline.later(seconds)
+
     def delays(self, **seconds: float) -> None:
         """How long states last, by kind: default, cluster, cluster.create, nodegroup, addon, db_instance …"""
         self.timeline.delays.update({name.replace("__", "."): value for name, value in seconds.items()})
@@ -204,6 +219,7 @@ class Application:
             "fail_next": self.fail_next,
             "set": self.set,
             "enforce": self.enforce,
+            "later": self.later,
         }
         try:
             if name not in methods:

@@ -115,7 +115,7 @@ class State:
         )
         for role in iam_backends[ACCOUNT]["aws"].roles.values():
             if role.arn == arn:
-                age = datetime.now(UTC).timestamp() - role.create_date.replace(tzinfo=UTC).timestamp()
+                age = self.timeline.clock() - role.create_date.replace(tzinfo=UTC).timestamp()
                 if service not in json.dumps(role.assume_role_policy_document) or age < self.role_delay:
                     raise refusal
                 return

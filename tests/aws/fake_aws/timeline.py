@@ -29,10 +29,19 @@ class Timeline:
         self._due: list[tuple[float, int, Callable[[], None]]] = []
         self._serial = itertools.count()
         self._now: float | None = None
+        self._ahead = 0.0
+
+    def clock(self) -> float:
+        """The account's time."""
+        return time.time() + self._ahead
+
+    def later(self, seconds: float) -> None:
+        """Have so many seconds pass at once."""
+        self._ahead += seconds
 
     def now(self) -> float:
         """The moment that is being played: what follows from something counts from when that was due."""
-        return time.time() if self._now is None else self._now
+        return self.clock() if self._now is None else self._now
 
     def delay(self, kind: str) -> float:
         """Seconds for a kind such as cluster.create: its own, else those of the thing, else the default."""
@@ -47,7 +56,7 @@ class Timeline:
 
     def play(self) -> None:
         """Let happen what is due."""
-        while self._due and self._due[0][0] <= time.time():
+        while self._due and self._due[0][0] <= self.clock():
             self._now, _serial, then = heapq.heappop(self._due)
             try:
                 then()
@@ -71,6 +80,7 @@ class Timeline:
         self.delays.clear()
         self.failures.clear()
         self._due.clear()
+        self._ahead = 0.0
 
 
 def plain(value: Any) -> Any:

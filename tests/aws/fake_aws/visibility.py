@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 from botocore.parsers import create_parser
 
+from fake_aws.timeline import Timeline
 from fake_aws.wire import Answer, Call, Refusal, answer
 
 # What a call makes: where the answer has its identifier (or the request, with a leading ?), and how "not found" is said
@@ -29,7 +29,8 @@ _MADE = {
 class Visibility:
     """What is there but can't be seen yet."""
 
-    def __init__(self) -> None:
+    def __init__(self, timeline: Timeline) -> None:
+        self._timeline = timeline
         self._hidden: dict[tuple[str, str], tuple[float, str]] = {}  # service and identifier: until when, error code
 
     def reset(self) -> None:
@@ -43,7 +44,7 @@ class Visibility:
         value: Any = call.params if where.startswith("?") else _parsed(call, done)
         for key in where.removeprefix("?").split("."):
             value = value[key]
-        self._hidden[(call.service, value)] = (time.time() + seconds, code)
+        self._hidden[(call.service, value)] = (self._timeline.clock() + seconds, code)
 
     def before(self, call: Call) -> None:
         """Refuse calls that name what can't be seen."""
@@ -61,7 +62,7 @@ class Visibility:
         return answer(call, _without(_parsed(call, done), hidden))
 
     def _of(self, service: str) -> list[tuple[str, str]]:
-        now = time.time()
+        now = self._timeline.clock()
         return [(name, code) for (of, name), (until, code) in self._hidden.items() if of == service and until > now]
 
 
