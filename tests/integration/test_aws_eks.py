@@ -108,7 +108,7 @@ class Platform:
         return self.aws.client("eks")
 
     def described(self) -> Json:
-        """All that EKS shows of the platform."""
+        """All that EKS shows of the prepared."""
         names = {"clusterName": "shop"}
         groups = self.eks.list_nodegroups(**names)["nodegroups"]
         addons = self.eks.list_addons(**names)["addons"]
@@ -130,7 +130,7 @@ def empty(aws: Aws) -> Iterator[Platform]:
 
 
 @pytest.fixture
-def platform(empty: Platform) -> Platform:
+def prepared(empty: Platform) -> Platform:
     """A platform that is there already, with its prerequisites made."""
     empty.prerequisites()
     return empty
@@ -216,16 +216,16 @@ def test_made_once_and_the_same_again(empty: Platform) -> None:
 # Each option by itself
 
 
-def test_each_option_of_the_cluster_changes_only_itself(platform: Platform) -> None:
-    platform.cluster()
-    group = platform.aws.client("ec2").create_security_group(GroupName="a", Description="a", VpcId=platform.vpc)[
+def test_each_option_of_the_cluster_changes_only_itself(prepared: Platform) -> None:
+    prepared.cluster()
+    group = prepared.aws.client("ec2").create_security_group(GroupName="a", Description="a", VpcId=prepared.vpc)[
         "GroupId"
     ]
     options: Json = {}
     for option, name, key in (
         ({"endpoint_public_access": True, "public_access_cidrs": ["192.0.2.0/24"]}, "endpoint", "resourcesVpcConfig"),
         ({"public_access_cidrs": ["198.51.100.0/24"]}, "endpoint", "resourcesVpcConfig"),
-        ({"subnet_ids": platform.subnets[:2]}, "subnet_ids", "resourcesVpcConfig"),
+        ({"subnet_ids": prepared.subnets[:2]}, "subnet_ids", "resourcesVpcConfig"),
         ({"security_group_ids": [group]}, "security_group_ids", "resourcesVpcConfig"),
         ({"logging": ["api", "scheduler"]}, "logging", "logging"),
         ({"support_type": "EXTENDED"}, "support_type", "upgradePolicy"),
@@ -235,18 +235,18 @@ def test_each_option_of_the_cluster_changes_only_itself(platform: Platform) -> N
         ({"endpoint_public_access": False}, "endpoint", "resourcesVpcConfig"),
     ):
         options |= option
-        before = platform.described()
-        assert platform.cluster(check=True, **options)["changes"] == [f"cluster shop: {name}"]
-        result = platform.cluster(**options)
+        before = prepared.described()
+        assert prepared.cluster(check=True, **options)["changes"] == [f"cluster shop: {name}"]
+        result = prepared.cluster(**options)
         assert result["changes"] == [f"cluster shop: {name}"]
         assert list(result["diff"]["after"]["cluster shop"]) == [name]
-        assert changed_keys(before, platform.described()) == {f"cluster.{key}"}
-        assert not platform.cluster(**options)["changed"]
+        assert changed_keys(before, prepared.described()) == {f"cluster.{key}"}
+        assert not prepared.cluster(**options)["changed"]
 
 
-def test_each_option_of_a_node_group_changes_only_itself(platform: Platform) -> None:
-    platform.cluster()
-    platform.nodegroup()
+def test_each_option_of_a_node_group_changes_only_itself(prepared: Platform) -> None:
+    prepared.cluster()
+    prepared.nodegroup()
     options: Json = {}
     taint = {"key": "work", "value": "batch", "effect": "NO_SCHEDULE"}
     for option, names, keys in (
@@ -262,21 +262,21 @@ def test_each_option_of_a_node_group_changes_only_itself(platform: Platform) -> 
         ({"release_version": "1.35.2-20261120"}, ["release_version"], {"releaseVersion"}),
     ):
         options |= option
-        before = platform.described()
-        assert [one.split(": ")[1] for one in platform.nodegroup(check=True, **options)["changes"]] == names
-        assert [one.split(": ")[1] for one in platform.nodegroup(**options)["changes"]] == names
-        assert changed_keys(before, platform.described()) == {f"default.{key}" for key in keys}
-        assert not platform.nodegroup(**options)["changed"]
+        before = prepared.described()
+        assert [one.split(": ")[1] for one in prepared.nodegroup(check=True, **options)["changes"]] == names
+        assert [one.split(": ")[1] for one in prepared.nodegroup(**options)["changes"]] == names
+        assert changed_keys(before, prepared.described()) == {f"default.{key}" for key in keys}
+        assert not prepared.nodegroup(**options)["changed"]
 
 
-def test_tags_reach_instances_and_volumes(platform: Platform) -> None:
-    platform.cluster()
-    platform.nodegroup()
-    result = platform.ok("eks_nodegroup", tags={"team": "a"}, **platform.nodegroup_options())
+def test_tags_reach_instances_and_volumes(prepared: Platform) -> None:
+    prepared.cluster()
+    prepared.nodegroup()
+    result = prepared.ok("eks_nodegroup", tags={"team": "a"}, **prepared.nodegroup_options())
     names = ["node group default: tags", "node group default: instance_tags", "node group default: launch_template"]
     assert result["changes"] == names
-    template = platform.described()["default"]["launchTemplate"]
-    ec2 = platform.aws.client("ec2")
+    template = prepared.described()["default"]["launchTemplate"]
+    ec2 = prepared.aws.client("ec2")
     (version,) = ec2.describe_launch_template_versions(LaunchTemplateId=template["id"], Versions=["$Latest"])[
         "LaunchTemplateVersions"
     ]
@@ -287,28 +287,28 @@ def test_tags_reach_instances_and_volumes(platform: Platform) -> None:
     assert {"Key": "team", "Value": "a"} in itself["Tags"]
 
 
-def test_what_a_node_group_can_not_change_is_refused(platform: Platform) -> None:
-    platform.cluster()
-    platform.nodegroup()
-    options = platform.nodegroup_options(instance_types=["c7i.large"])
-    assert "can't change a node group's instance_types (default)" in platform.refused("eks_nodegroup", **options)
-    both = [platform.nodegroup_options()["nodegroups"][0], {**options["nodegroups"][0], "nodegroup_name": "next"}]
-    assert platform.ok("eks_nodegroup", nodegroups=both)["changes"] == ["node group next: made"]
-    purged = platform.ok("eks_nodegroup", nodegroups=both[1:], purge=True)
+def test_what_a_node_group_can_not_change_is_refused(prepared: Platform) -> None:
+    prepared.cluster()
+    prepared.nodegroup()
+    options = prepared.nodegroup_options(instance_types=["c7i.large"])
+    assert "can't change a node group's instance_types (default)" in prepared.refused("eks_nodegroup", **options)
+    both = [prepared.nodegroup_options()["nodegroups"][0], {**options["nodegroups"][0], "nodegroup_name": "next"}]
+    assert prepared.ok("eks_nodegroup", nodegroups=both)["changes"] == ["node group next: made"]
+    purged = prepared.ok("eks_nodegroup", nodegroups=both[1:], purge=True)
     assert purged["changes"] == ["node group default: deleted"]
-    templates = platform.aws.client("ec2").describe_launch_templates()["LaunchTemplates"]
+    templates = prepared.aws.client("ec2").describe_launch_templates()["LaunchTemplates"]
     assert [one["LaunchTemplateName"] for one in templates] == ["shop-next"]
 
 
-def test_each_option_of_an_add_on_changes_only_itself(platform: Platform) -> None:
-    platform.cluster()
-    platform.nodegroup()
-    platform.addons()
-    role = platform.aws.role("other", "pods.eks.amazonaws.com")
+def test_each_option_of_an_add_on_changes_only_itself(prepared: Platform) -> None:
+    prepared.cluster()
+    prepared.nodegroup()
+    prepared.addons()
+    role = prepared.aws.role("other", "pods.eks.amazonaws.com")
     addon: Json = {"addon_name": "vpc-cni"}
-    listed = platform.eks.describe_addon_versions(addonName="vpc-cni", kubernetesVersion="1.35")["addons"][0]
+    listed = prepared.eks.describe_addon_versions(addonName="vpc-cni", kubernetesVersion="1.35")["addons"][0]
     newest, default, oldest = (one["addonVersion"] for one in listed["addonVersions"][:3])
-    assert platform.described()["vpc-cni"]["addonVersion"] == default
+    assert prepared.described()["vpc-cni"]["addonVersion"] == default
     for option, name, keys in (
         ({"addon_version": "latest"}, "addon_version", {"addonVersion"}),
         ({"addon_version": oldest}, "addon_version", {"addonVersion"}),
@@ -322,30 +322,30 @@ def test_each_option_of_an_add_on_changes_only_itself(platform: Platform) -> Non
         ),
     ):
         addon |= option
-        before = platform.described()
-        assert platform.addons([addon], check=True)["changes"] == [f"add-on vpc-cni: {name}"]
-        assert platform.addons([addon])["changes"] == [f"add-on vpc-cni: {name}"]
-        assert changed_keys(before, platform.described()) == {f"vpc-cni.{key}" for key in keys}
-        assert not platform.addons([addon])["changed"]
-    assert platform.addons([{**addon, "addon_version": "latest"}])["addons"]["vpc-cni"]["addon_version"] == newest
-    assert not platform.addons([addon])["changed"]  # AWS' default takes nothing back
-    assert "does not fit Kubernetes 1.35" in platform.refused(
+        before = prepared.described()
+        assert prepared.addons([addon], check=True)["changes"] == [f"add-on vpc-cni: {name}"]
+        assert prepared.addons([addon])["changes"] == [f"add-on vpc-cni: {name}"]
+        assert changed_keys(before, prepared.described()) == {f"vpc-cni.{key}" for key in keys}
+        assert not prepared.addons([addon])["changed"]
+    assert prepared.addons([{**addon, "addon_version": "latest"}])["addons"]["vpc-cni"]["addon_version"] == newest
+    assert not prepared.addons([addon])["changed"]  # AWS' default takes nothing back
+    assert "does not fit Kubernetes 1.35" in prepared.refused(
         "eks_addon", addons=[{"addon_name": "coredns", "addon_version": "v0"}]
     )
-    purged = platform.addons([addon], purge=True)["changes"]
+    purged = prepared.addons([addon], purge=True)["changes"]
     assert sorted(purged) == sorted(f"add-on {one['addon_name']}: deleted" for one in ADDONS[1:])
 
 
-def test_access_is_given_changed_and_taken_away(platform: Platform) -> None:
-    platform.cluster()
-    platform.nodegroup()  # EKS gives its role an entry, which stays
-    developers = platform.aws.role("developers", "ec2.amazonaws.com")
+def test_access_is_given_changed_and_taken_away(prepared: Platform) -> None:
+    prepared.cluster()
+    prepared.nodegroup()  # EKS gives its role an entry, which stays
+    developers = prepared.aws.role("developers", "ec2.amazonaws.com")
     view = {"policy_arn": "AmazonEKSViewPolicy", "access_scope": {"type": "namespace", "namespaces": ["shop"]}}
     entry: Json = {"principal_arn": developers, "policies": [view], "kubernetes_groups": ["readers"]}
-    assert platform.ok("eks_access_entry", admins=["caller"], access_entries=[entry])["changed"]
+    assert prepared.ok("eks_access_entry", admins=["caller"], access_entries=[entry])["changed"]
     admin = "arn:aws:iam::123456789012:user/deployer"
     policy = "arn:aws:eks::aws:cluster-access-policy/AmazonEKSClusterAdminPolicy"
-    found = platform.eks.list_associated_access_policies(clusterName="shop", principalArn=admin)
+    found = prepared.eks.list_associated_access_policies(clusterName="shop", principalArn=admin)
     assert [(one["policyArn"], one["accessScope"]["type"]) for one in found["associatedAccessPolicies"]] == [
         (policy, "cluster")
     ]
@@ -358,43 +358,43 @@ def test_access_is_given_changed_and_taken_away(platform: Platform) -> None:
         ({"policies": []}, ["arn:aws:eks::aws:cluster-access-policy/AmazonEKSViewPolicy"]),
     ):
         entry |= option
-        result = platform.ok("eks_access_entry", admins=["caller"], access_entries=[entry])
+        result = prepared.ok("eks_access_entry", admins=["caller"], access_entries=[entry])
         assert result["changes"] == [f"access entry {developers}: {word}" for word in words]
-        assert not platform.ok("eks_access_entry", admins=["caller"], access_entries=[entry])["changed"]
-    assert platform.ok("eks_access_entry", admins=["caller"])["changes"] == [f"access entry {developers}: deleted"]
-    listed = platform.eks.list_access_entries(clusterName="shop")["accessEntries"]
-    assert sorted(listed) == sorted([admin, platform.made["node_role_arn"]])
+        assert not prepared.ok("eks_access_entry", admins=["caller"], access_entries=[entry])["changed"]
+    assert prepared.ok("eks_access_entry", admins=["caller"])["changes"] == [f"access entry {developers}: deleted"]
+    listed = prepared.eks.list_access_entries(clusterName="shop")["accessEntries"]
+    assert sorted(listed) == sorted([admin, prepared.made["node_role_arn"]])
 
 
-def test_who_is_named_twice_is_told(platform: Platform) -> None:
-    platform.cluster()
+def test_who_is_named_twice_is_told(prepared: Platform) -> None:
+    prepared.cluster()
     caller = "arn:aws:iam::123456789012:user/deployer"
-    platform.aws.clear_calls()
-    told = platform.refused("eks_access_entry", admins=["caller"], access_entries=[{"principal_arn": caller}])
+    prepared.aws.clear_calls()
+    told = prepared.refused("eks_access_entry", admins=["caller"], access_entries=[{"principal_arn": caller}])
     assert told.startswith(f"{caller} is named twice")
 
 
-def test_another_caller_takes_no_access_away(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
-    platform.cluster()
-    platform.ok("eks_access_entry", admins=["caller"])
-    role = platform.aws.role("ci", "ec2.amazonaws.com")
+def test_another_caller_takes_no_access_away(prepared: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
+    prepared.cluster()
+    prepared.ok("eks_access_entry", admins=["caller"])
+    role = prepared.aws.role("ci", "ec2.amazonaws.com")
     session = "arn:aws:sts::123456789012:assumed-role/ci/run-7"
     monkeypatch.setattr(f"{LOGIC}.account.Account.identity", {"Arn": session})
-    assert platform.ok("eks_access_entry", admins=["caller"])["access_entries"] == [role]
-    assert len(platform.eks.list_access_entries(clusterName="shop")["accessEntries"]) == 2
+    assert prepared.ok("eks_access_entry", admins=["caller"])["access_entries"] == [role]
+    assert len(prepared.eks.list_access_entries(clusterName="shop")["accessEntries"]) == 2
     # Named administrators are all there are.
-    assert platform.ok("eks_access_entry", admins=[role])["changes"] == [
+    assert prepared.ok("eks_access_entry", admins=[role])["changes"] == [
         f"access entry {role}: other tags",
         "access entry arn:aws:iam::123456789012:user/deployer: deleted",
     ]
 
 
-def test_pods_get_their_roles(platform: Platform) -> None:
-    platform.cluster()
-    platform.addons(wait=False)
-    one, two = (platform.aws.role(name, "pods.eks.amazonaws.com") for name in ("one", "two"))
+def test_pods_get_their_roles(prepared: Platform) -> None:
+    prepared.cluster()
+    prepared.addons(wait=False)
+    one, two = (prepared.aws.role(name, "pods.eks.amazonaws.com") for name in ("one", "two"))
     pod: Json = {"namespace": "shop", "service_account": "shop", "role_arn": one}
-    run: Callable[..., Json] = lambda **options: platform.ok("eks_pod_identity_association", **options)  # noqa: E731
+    run: Callable[..., Json] = lambda **options: prepared.ok("eks_pod_identity_association", **options)  # noqa: E731
     assert run(associations=[pod])["changes"] == ["pod identity shop/shop: made"]
     for option, name in (
         ({"role_arn": two}, "role_arn"),
@@ -406,14 +406,14 @@ def test_pods_get_their_roles(platform: Platform) -> None:
         assert run(associations=[pod])["changes"] == [f"pod identity shop/shop: {name}"]
         assert not run(associations=[pod])["changed"]
     assert run()["changes"] == ["pod identity shop/shop: deleted"]
-    (left,) = platform.eks.list_pod_identity_associations(clusterName="shop")["associations"]
+    (left,) = prepared.eks.list_pod_identity_associations(clusterName="shop")["associations"]
     assert left["serviceAccount"] == "aws-node"  # the add-on's own
-    assert "no role for pods" in platform.refused(
+    assert "no role for pods" in prepared.refused(
         "eks_pod_identity_association", associations=[{**pod, "role_arn": "x"}]
     )
 
 
-def test_each_option_of_the_prerequisites_changes_only_itself(platform: Platform) -> None:
+def test_each_option_of_the_prerequisites_changes_only_itself(prepared: Platform) -> None:
     options: Json = {}
     for option, told in (
         ({"log_retention_days": 30}, ["log group /aws/eks/shop/cluster: retention_days"]),
@@ -424,12 +424,12 @@ def test_each_option_of_the_prerequisites_changes_only_itself(platform: Platform
         ({"pod_identity_roles": [*CNI, {"name": "more", "policies": []}]}, ["IAM role shop-eks-more: made"]),
     ):
         options |= option
-        assert platform.prerequisites(check=True, **options)["changes"] == told
-        assert platform.prerequisites(**options)["changes"] == told
-        assert not platform.prerequisites(**options)["changed"]
-    tagged = platform.prerequisites(**options, tags={"team": "a"})
+        assert prepared.prerequisites(check=True, **options)["changes"] == told
+        assert prepared.prerequisites(**options)["changes"] == told
+        assert not prepared.prerequisites(**options)["changed"]
+    tagged = prepared.prerequisites(**options, tags={"team": "a"})
     assert len(tagged["changes"]) == 6 and all(one.endswith(": tags") for one in tagged["changes"])
-    assert not platform.prerequisites(**options, tags={"team": "a"})["changed"]
+    assert not prepared.prerequisites(**options, tags={"team": "a"})["changed"]
 
 
 # What is refused
@@ -446,21 +446,21 @@ def test_foreign_things_are_named_and_left(empty: Platform) -> None:
     assert not empty.aws.client("iam").get_role(RoleName="shop-eks-node")["Role"].get("Tags")
 
 
-def test_versions_past_standard_support_are_refused(platform: Platform) -> None:
-    told = platform.refused("eks_cluster", **platform.cluster_options(version="1.33"))
+def test_versions_past_standard_support_are_refused(prepared: Platform) -> None:
+    told = prepared.refused("eks_cluster", **prepared.cluster_options(version="1.33"))
     assert "past AWS' standard support since 2026-07-29" in told
-    assert "needs subnets" in platform.refused("eks_cluster", version="1.35", subnet_ids=[])
-    made = platform.cluster(version="1.33", support_type="EXTENDED")
+    assert "needs subnets" in prepared.refused("eks_cluster", version="1.35", subnet_ids=[])
+    made = prepared.cluster(version="1.33", support_type="EXTENDED")
     assert made["support"]["status"] == "EXTENDED_SUPPORT"
-    assert platform.described()["cluster"]["upgradePolicy"] == {"supportType": "EXTENDED"}
+    assert prepared.described()["cluster"]["upgradePolicy"] == {"supportType": "EXTENDED"}
 
 
-def test_the_end_of_support_is_warned_of(platform: Platform) -> None:
-    days = platform.cluster()["support"]["days_left"]
-    ending = platform.cluster(support_warning_days=days + 1)
+def test_the_end_of_support_is_warned_of(prepared: Platform) -> None:
+    days = prepared.cluster()["support"]["days_left"]
+    ending = prepared.cluster(support_warning_days=days + 1)
     (warning,) = ending["warnings"]
     assert f"ends in {days} days" in warning["event"]["msg"]
-    assert "warnings" not in platform.cluster(support_warning_days=days)
+    assert "warnings" not in prepared.cluster(support_warning_days=days)
 
 
 def test_subnets_without_addresses_are_refused(empty: Platform) -> None:
@@ -479,19 +479,19 @@ def test_subnets_without_addresses_are_refused(empty: Platform) -> None:
     assert f"EKS needs 6 free addresses in each subnet of the control plane (16 are advised): {names[0]}" in told
 
 
-def test_a_protected_cluster_is_not_deleted(platform: Platform) -> None:
-    platform.cluster()
-    platform.nodegroup()
-    assert "protected from deletion" in platform.refused("eks_cluster", state="absent")
-    assert "nodegroups attached" in platform.run("eks_cluster", state="absent", deletion_protection=False)["msg"]
-    platform.ok("eks_nodegroup", state="absent", purge=True)
-    assert platform.ok("eks_cluster", state="absent", deletion_protection=False)["changes"] == ["cluster shop: deleted"]
-    assert not platform.ok("eks_cluster", state="absent")["changed"]
-    assert platform.prerequisites(state="absent")["changed"]
-    assert not platform.prerequisites(state="absent")["changed"]
-    iam = platform.aws.client("iam").list_roles()["Roles"]
+def test_a_protected_cluster_is_not_deleted(prepared: Platform) -> None:
+    prepared.cluster()
+    prepared.nodegroup()
+    assert "protected from deletion" in prepared.refused("eks_cluster", state="absent")
+    assert "nodegroups attached" in prepared.run("eks_cluster", state="absent", deletion_protection=False)["msg"]
+    prepared.ok("eks_nodegroup", state="absent", purge=True)
+    assert prepared.ok("eks_cluster", state="absent", deletion_protection=False)["changes"] == ["cluster shop: deleted"]
+    assert not prepared.ok("eks_cluster", state="absent")["changed"]
+    assert prepared.prerequisites(state="absent")["changed"]
+    assert not prepared.prerequisites(state="absent")["changed"]
+    iam = prepared.aws.client("iam").list_roles()["Roles"]
     assert not [role["RoleName"] for role in iam if role["RoleName"].startswith("shop-")]
-    kms = platform.aws.client("kms").describe_key(KeyId=platform.made["key_arn"])["KeyMetadata"]
+    kms = prepared.aws.client("kms").describe_key(KeyId=prepared.made["key_arn"])["KeyMetadata"]
     assert kms["KeyState"] == "PendingDeletion"
 
 
@@ -503,93 +503,93 @@ def test_a_protected_cluster_is_not_deleted(platform: Platform) -> None:
         ({"kind": "quota", "operation": "create_cluster"}, "quota"),
     ],
 )
-def test_what_aws_refuses_is_one_sentence(platform: Platform, fault: Json, words: str) -> None:
-    platform.aws.faults(fault)
-    result = platform.run("eks_cluster", **platform.cluster_options())
+def test_what_aws_refuses_is_one_sentence(prepared: Platform, fault: Json, words: str) -> None:
+    prepared.aws.faults(fault)
+    result = prepared.run("eks_cluster", **prepared.cluster_options())
     assert result["failed"] and words in result["msg"]
 
 
 # What fails slowly
 
 
-def waits(platform: Platform, **targets: Any) -> str:
+def waits(prepared: Platform, **targets: Any) -> str:
     """The error of a joined wait, which has come long before its time was over."""
     started = Quick.monotonic()
-    result = platform.aws.module("aws_wait", wait_timeout=12_000, **targets)
+    result = prepared.aws.module("aws_wait", wait_timeout=12_000, **targets)
     assert result["failed"] and Quick.monotonic() - started < 6_000
     return str(result["msg"])
 
 
-def test_a_cluster_that_fails_ends_the_wait_with_the_reason(platform: Platform) -> None:
-    platform.aws.fail_next("cluster.create", "subnet is gone", code="Ec2SubnetNotFound")
-    platform.aws.delays(cluster=0.5)
-    assert platform.cluster(wait=False)["cluster"]["status"] == "CREATING"
-    told = waits(platform, clusters=["shop"])
+def test_a_cluster_that_fails_ends_the_wait_with_the_reason(prepared: Platform) -> None:
+    prepared.aws.fail_next("cluster.create", "subnet is gone", code="Ec2SubnetNotFound")
+    prepared.aws.delays(cluster=0.5)
+    assert prepared.cluster(wait=False)["cluster"]["status"] == "CREATING"
+    told = waits(prepared, clusters=["shop"])
     assert told == "Cluster shop is FAILED: subnet is gone (Ec2SubnetNotFound)"
-    again = platform.refused("eks_cluster", **platform.cluster_options())
+    again = prepared.refused("eks_cluster", **prepared.cluster_options())
     assert "is FAILED: subnet is gone (Ec2SubnetNotFound). Mend the cause, delete the cluster" in again
-    assert platform.ok("eks_cluster", state="absent", deletion_protection=False)["changed"]
+    assert prepared.ok("eks_cluster", state="absent", deletion_protection=False)["changed"]
 
 
-def test_a_deletion_that_fails_ends_the_wait_with_the_reason(platform: Platform) -> None:
-    platform.cluster(deletion_protection=False)
-    platform.aws.fail_next("cluster.delete", "an interface is in use", code="ResourceNotFound")
-    told = platform.run("eks_cluster", state="absent", deletion_protection=False)["msg"]
+def test_a_deletion_that_fails_ends_the_wait_with_the_reason(prepared: Platform) -> None:
+    prepared.cluster(deletion_protection=False)
+    prepared.aws.fail_next("cluster.delete", "an interface is in use", code="ResourceNotFound")
+    told = prepared.run("eks_cluster", state="absent", deletion_protection=False)["msg"]
     assert told == "Cluster shop is FAILED: an interface is in use (ResourceNotFound)"
-    assert platform.ok("eks_cluster", state="absent")["changed"]  # what has failed is not protected
+    assert prepared.ok("eks_cluster", state="absent")["changed"]  # what has failed is not protected
 
 
-def test_one_failure_ends_a_wait_for_several_things(platform: Platform) -> None:
-    platform.cluster()
-    platform.aws.delays(nodegroup=3600, addon=0.2)
-    platform.aws.fail_next("addon.create", "field is owned by kubectl", code="ConfigurationConflict", status="DEGRADED")
-    groups = platform.ok("eks_nodegroup", wait=False, **platform.nodegroup_options())
-    addons = platform.addons([{"addon_name": "kube-proxy"}], wait=False)
+def test_one_failure_ends_a_wait_for_several_things(prepared: Platform) -> None:
+    prepared.cluster()
+    prepared.aws.delays(nodegroup=3600, addon=0.2)
+    prepared.aws.fail_next("addon.create", "field is owned by kubectl", code="ConfigurationConflict", status="DEGRADED")
+    groups = prepared.ok("eks_nodegroup", wait=False, **prepared.nodegroup_options())
+    addons = prepared.addons([{"addon_name": "kube-proxy"}], wait=False)
     assert groups["waiting"] == [{"cluster_name": "shop", "nodegroup_name": "default"}]
-    told = waits(platform, nodegroups=groups["waiting"], addons=addons["waiting"])
+    told = waits(prepared, nodegroups=groups["waiting"], addons=addons["waiting"])
     assert told == "Add-on kube-proxy is DEGRADED: field is owned by kubectl (ConfigurationConflict)"
 
 
-def test_a_node_group_that_fails_ends_the_wait_with_the_reason(platform: Platform) -> None:
-    platform.cluster()
-    platform.aws.fail_next("nodegroup.create", "Instances failed to join the kubernetes cluster")
-    told = platform.run("eks_nodegroup", **platform.nodegroup_options())["msg"]
+def test_a_node_group_that_fails_ends_the_wait_with_the_reason(prepared: Platform) -> None:
+    prepared.cluster()
+    prepared.aws.fail_next("nodegroup.create", "Instances failed to join the kubernetes cluster")
+    told = prepared.run("eks_nodegroup", **prepared.nodegroup_options())["msg"]
     assert "Node group default is CREATE_FAILED: Instances failed to join the kubernetes cluster" in told
-    assert "Mend the cause, delete it and run again" in platform.refused(
-        "eks_nodegroup", **platform.nodegroup_options()
+    assert "Mend the cause, delete it and run again" in prepared.refused(
+        "eks_nodegroup", **prepared.nodegroup_options()
     )
 
 
-def test_add_ons_that_wait_for_nodes_are_no_failure(platform: Platform) -> None:
-    platform.cluster()
-    platform.aws.delays(nodegroup=3600)
-    groups = platform.ok("eks_nodegroup", wait=False, **platform.nodegroup_options())
-    addons = platform.addons(wait=False)
-    assert platform.eks.describe_addon(clusterName="shop", addonName="coredns")["addon"]["status"] == "DEGRADED"
-    platform.aws.later(3599)
-    joined = platform.aws.module("aws_wait", clusters=["shop"], nodegroups=groups["waiting"], addons=addons["waiting"])
+def test_add_ons_that_wait_for_nodes_are_no_failure(prepared: Platform) -> None:
+    prepared.cluster()
+    prepared.aws.delays(nodegroup=3600)
+    groups = prepared.ok("eks_nodegroup", wait=False, **prepared.nodegroup_options())
+    addons = prepared.addons(wait=False)
+    assert prepared.eks.describe_addon(clusterName="shop", addonName="coredns")["addon"]["status"] == "DEGRADED"
+    prepared.aws.later(3599)
+    joined = prepared.aws.module("aws_wait", clusters=["shop"], nodegroups=groups["waiting"], addons=addons["waiting"])
     assert not joined.get("failed"), joined
     assert "add-on coredns" in joined["waited"]["things"]
 
 
-def test_an_update_that_fails_tells_why(platform: Platform) -> None:
-    platform.cluster()
-    platform.nodegroup()
-    platform.aws.fail_next(
+def test_an_update_that_fails_tells_why(prepared: Platform) -> None:
+    prepared.cluster()
+    prepared.nodegroup()
+    prepared.aws.fail_next(
         "nodegroup.version", "Reached max retries while trying to evict pods", code="PodEvictionFailure"
     )
-    told = platform.run("eks_nodegroup", **platform.nodegroup_options(disk_size=60))["msg"]
+    told = prepared.run("eks_nodegroup", **prepared.nodegroup_options(disk_size=60))["msg"]
     assert "The update (launch_template) of default is Failed" in told and "evict pods (PodEvictionFailure)" in told
     # The next run goes on with the template that is there.
-    assert platform.nodegroup(disk_size=60)["changes"] == ["node group default: launch_template"]
-    platform.aws.fail_next("cluster.update", "no free address", code="IpNotAvailable")
-    told = platform.run("eks_cluster", **platform.cluster_options(logging=["api"]))["msg"]
+    assert prepared.nodegroup(disk_size=60)["changes"] == ["node group default: launch_template"]
+    prepared.aws.fail_next("cluster.update", "no free address", code="IpNotAvailable")
+    told = prepared.run("eks_cluster", **prepared.cluster_options(logging=["api"]))["msg"]
     assert told == "The update (logging) of shop is Failed: no free address (IpNotAvailable)"
 
 
-def test_a_database_that_fails_ends_the_wait(platform: Platform) -> None:
-    rds = platform.aws.client("rds")
-    platform.aws.fail_next("db_instance.create", "parameter x is too large", status="incompatible-parameters")
+def test_a_database_that_fails_ends_the_wait(prepared: Platform) -> None:
+    rds = prepared.aws.client("rds")
+    prepared.aws.fail_next("db_instance.create", "parameter x is too large", status="incompatible-parameters")
     rds.create_db_instance(
         DBInstanceIdentifier="shop",
         DBInstanceClass="db.t4g.medium",
@@ -598,7 +598,7 @@ def test_a_database_that_fails_ends_the_wait(platform: Platform) -> None:
         MasterUsername="dbos",
         ManageMasterUserPassword=True,
     )
-    told = waits(platform, db_instances=["shop"])
+    told = waits(prepared, db_instances=["shop"])
     assert told.startswith("Database shop is incompatible-parameters")
 
 
@@ -657,8 +657,8 @@ def test_a_role_that_a_killed_run_has_just_made_is_waited_for(empty: Platform) -
     assert {one["PolicyName"] for one in attached} >= {"AmazonEKSWorkerNodePolicy"}
 
 
-def test_a_wait_for_nothing_ends(platform: Platform) -> None:
-    told = waits(platform, clusters=["blue"])
+def test_a_wait_for_nothing_ends(prepared: Platform) -> None:
+    told = waits(prepared, clusters=["blue"])
     assert told == "Cluster blue is gone: it does not exist, or somebody has deleted it"
 
 
@@ -677,29 +677,29 @@ def test_a_key_without_its_name_is_found_by_its_tags(empty: Platform) -> None:
     assert not empty.prerequisites()["changed"]
 
 
-def test_what_a_killed_run_has_begun_is_waited_for(platform: Platform) -> None:
-    platform.cluster()
-    platform.nodegroup()
-    platform.addons([{"addon_name": "kube-proxy"}])
-    platform.aws.delays(cluster=0.3, nodegroup=0.3, addon=0.3)
+def test_what_a_killed_run_has_begun_is_waited_for(prepared: Platform) -> None:
+    prepared.cluster()
+    prepared.nodegroup()
+    prepared.addons([{"addon_name": "kube-proxy"}])
+    prepared.aws.delays(cluster=0.3, nodegroup=0.3, addon=0.3)
     logging = {"clusterLogging": [{"types": ["authenticator"], "enabled": False}]}
-    platform.eks.update_cluster_config(name="shop", logging=logging)
+    prepared.eks.update_cluster_config(name="shop", logging=logging)
     # What it began is done, so nothing is left to do; and then something is.
-    assert platform.cluster(logging=["api", "audit"])["changes"] == []
-    platform.eks.update_cluster_config(name="shop", deletionProtection=False)
-    assert platform.cluster(logging=["api"])["changes"] == [
+    assert prepared.cluster(logging=["api", "audit"])["changes"] == []
+    prepared.eks.update_cluster_config(name="shop", deletionProtection=False)
+    assert prepared.cluster(logging=["api"])["changes"] == [
         "cluster shop: deletion_protection",
         "cluster shop: logging",
     ]
     names = {"clusterName": "shop", "nodegroupName": "default"}
-    platform.eks.update_nodegroup_config(**names, labels={"addOrUpdateLabels": {"a": "1"}})
-    assert platform.nodegroup(labels={"a": "1", "b": "2"})["changed"]
-    assert platform.described()["default"]["labels"] == {"a": "1", "b": "2"}
+    prepared.eks.update_nodegroup_config(**names, labels={"addOrUpdateLabels": {"a": "1"}})
+    assert prepared.nodegroup(labels={"a": "1", "b": "2"})["changed"]
+    assert prepared.described()["default"]["labels"] == {"a": "1", "b": "2"}
     values = json.dumps({"mode": "nftables"})
-    platform.eks.update_addon(clusterName="shop", addonName="kube-proxy", configurationValues=values)
+    prepared.eks.update_addon(clusterName="shop", addonName="kube-proxy", configurationValues=values)
     wanted = [{"addon_name": "kube-proxy", "configuration_values": {"mode": "iptables"}}]
-    assert platform.addons(wanted)["changed"]
-    assert json.loads(platform.described()["kube-proxy"]["configurationValues"]) == {"mode": "iptables"}
+    assert prepared.addons(wanted)["changed"]
+    assert json.loads(prepared.described()["kube-proxy"]["configurationValues"]) == {"mode": "iptables"}
 
 
 # The role

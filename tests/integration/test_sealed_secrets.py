@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import json
 import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -130,11 +129,7 @@ def wait_synced(get: Any, name: str) -> None:
 
 def test_a_hundred_at_once_and_a_change_of_one(seal: Seal) -> None:
     secrets = [{"name": f"many-{number}", "string_data": {"key": f"value {number}"}} for number in range(100)]
-    started = time.monotonic()
-    assert seal(secrets[0])["changed"]
-    one = time.monotonic() - started
     assert seal(*secrets)["changed"]
-    assert time.monotonic() - started < 50 * one, "one after the other"
     secrets[7]["string_data"] = {"key": "another"}
     changed = [one["name"] for one in seal(*secrets)["secrets"] if one["changed_keys"]]
     assert changed == ["many-7"]

@@ -100,7 +100,8 @@ def test_backup_renewal_resealing_and_restore(
     old = call("sealed_secret", **arguments, secrets=secrets)["certificate"]["fingerprint"]
     sealed_before = sealed(platform, namespace)
     renewed = renew()
-    assert not call("sealed_secret", **arguments, secrets=secrets)["changed"]  # old keys stay valid
+    result = call("sealed_secret", **arguments, secrets=secrets)
+    assert not result["changed"], result  # old keys stay valid
     again = call("sealed_secret", **arguments, secrets=secrets, reseal_on_certificate_change=True)
     assert again["secrets"][0]["changed_keys"] == ["a"]
     assert again["secrets"][0]["synced"]
