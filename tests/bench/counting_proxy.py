@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import select
 import socket
 import ssl
 import tempfile
@@ -10,7 +11,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import yaml
@@ -56,44 +56,49 @@ class CountingProxy:
                 threading.Thread(target=self._serve, args=(client,), daemon=True).start()
 
     def _serve(self, client: socket.socket) -> None:
+        """One thread for both directions: reading and writing of one TLS connection must not be done at once."""
         raw = socket.create_connection((self._upstream.hostname or "", self._upstream.port or 443))
         server = self._tls.wrap_socket(raw, server_hostname=self._upstream.hostname)
-        threading.Thread(target=_pump, args=(server, client), daemon=True).start()
-        with suppress(OSError), client, client.makefile("rb") as reader:
-            while head := _head(reader):
-                lines = head.decode("latin-1").split("\r\n")
-                method, path, _protocol = lines[0].split(" ", 2)
-                fields = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:])}
-                self.requests.append(f"{method} {path}")
-                server.sendall(head)
-                if "upgrade" in fields:  # a relay's tunnel: no more requests on this connection
-                    while data := reader.read1(65536):
-                        server.sendall(data)
-                    break
-                left = int(fields.get("content-length", 0))
-                while left and (data := reader.read1(min(left, 65536))):
+        written = _Requests(self.requests)
+        with suppress(OSError), client, server:
+            while True:
+                ready = [server] if server.pending() else select.select([client, server], [], [])[0]
+                if server in ready:
+                    server.setblocking(False)  # what has come may be a part of a record, or none of our data
+                    with suppress(ssl.SSLWantReadError):
+                        if not (data := server.recv(65536)):
+                            return
+                        client.sendall(data)
+                    server.setblocking(True)
+                if client in ready:
+                    if not (data := client.recv(65536)):
+                        return
+                    written.feed(data)
                     server.sendall(data)
-                    left -= len(data)
-        with suppress(OSError):
-            server.shutdown(socket.SHUT_RDWR)
 
 
-def _head(reader: Any) -> bytes:
-    """The next request's first lines, with the empty line at their end; nothing when the client is done."""
-    head = b""
-    for line in iter(reader.readline, b""):
-        head += line
-        if line == b"\r\n":
-            return head
-    return b""
+class _Requests:
+    """Finds the requests in what a client sends on its connection."""
 
+    def __init__(self, found: list[str]) -> None:
+        self._found = found
+        self._unread = b""
+        self._body = 0
+        self._tunnel = False  # a relay's: no more requests on this connection
 
-def _pump(source: socket.socket, target: socket.socket) -> None:
-    with suppress(OSError):
-        while data := source.recv(65536):
-            target.sendall(data)
-    with suppress(OSError):
-        target.shutdown(socket.SHUT_RDWR)
+    def feed(self, data: bytes) -> None:
+        self._unread += data
+        while not self._tunnel:
+            skipped = min(self._body, len(self._unread))
+            self._unread, self._body = self._unread[skipped:], self._body - skipped
+            head, end, rest = self._unread.partition(b"\r\n\r\n")
+            if self._body or not end:
+                return
+            self._unread = rest
+            first, *lines = head.decode("latin-1").split("\r\n")
+            fields = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+            self._found.append(first.rpartition(" ")[0])
+            self._body, self._tunnel = int(fields.get("content-length", 0)), "upgrade" in fields
 
 
 def _material(entry: dict[str, str], name: str) -> bytes:

@@ -114,7 +114,7 @@ def measure(directory: Path, node: str) -> None:
 def _report(directory: Path, direct: Client, database: Database, options: dict[str, Any]) -> None:
     made: list[str] = []
     taken: dict[int, float] = {}
-    counts = set()
+    counts: dict[tuple[int, int], list[str]] = {}
     for size in SIZES:
         fresh = [f"v{number}" for number in range(len(made), size)]
         made += fresh
@@ -126,14 +126,15 @@ def _report(directory: Path, direct: Client, database: Database, options: dict[s
         with CountingProxy(directory / "kubeconfig").running() as proxy:
             counted = Counted(database)
             _tick(Client.from_params({"kubeconfig": proxy.kubeconfig}), counted)
-        counts.add((counted.statements, len(proxy.requests)))
+        counts[counted.statements, len(proxy.requests)] = sorted(proxy.requests)
         taken[size] = _median(options)
         print(
             f"(f) tick with {size:3} versions: {counted.statements} statement, {len(proxy.requests)} requests, "
             f"{taken[size] * 1000:6.1f} ms"
         )
     ratio = taken[SIZES[-1]] / taken[SIZES[0]]
-    print(f"(f) statements and requests: {'constant' if len(counts) == 1 else 'NOT CONSTANT'}")
+    differing = "" if len(counts) == 1 else f"NOT CONSTANT: {list(counts.values())}"
+    print(f"(f) statements and requests: {differing or 'constant'}")
     print(f"(f) {SIZES[-1]} versions against {SIZES[0]}: {ratio:.2f}   aim ≤ {SLOWER:g} ", end="")
     print("reached" if ratio <= SLOWER else "MISSED", flush=True)
 

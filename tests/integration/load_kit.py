@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -50,10 +49,17 @@ class Clients:
         for thread in self._threads:
             thread.join()
 
+    def served(self, more: int) -> None:
+        """Waits for so many more answers."""
+        enough = self.answered + more
+        until(f"{more} more answers", lambda: self.failures or self.answered >= enough)
+        assert self.failures == [], self.failures[:5]
+
     def _reachable(self) -> bool:
-        """A Service takes a moment to lead to its pods."""
-        with suppress(OSError), socket.create_connection(self._address, timeout=5):
-            return True
+        """A Service takes a moment to lead to its pods; until then its address may be anybody's beyond the node."""
+        connection = http.client.HTTPConnection(*self._address, timeout=5)
+        with closing(connection), suppress(OSError, http.client.HTTPException):
+            return self._one(connection, "/healthz")[0] == 200
         return False
 
     def _ask(self, number: int) -> None:
@@ -75,11 +81,11 @@ class Clients:
                 connection.close()
             with self._lock:
                 self.longest = max(self.longest, time.monotonic() - started)
-                if status != 200:
+                if status == 200:
+                    self.answered += 1
+                else:
                     self.failures.append(f"{path}: {status} {body.decode(errors='replace')[:200]}")
-                    continue
-                self.answered += 1
-                if path != "/healthz":
+                if status == 200 and path != "/healthz":
                     self.enqueued.append(json.loads(body)["workflow_id"])
             self._end.wait(max(due - time.monotonic(), 0))
         connection.close()

@@ -53,15 +53,13 @@ def course(kit: Kit, root: Path) -> dict[str, Any]:
     with Clients(address, 8080) as clients, enqueuer.steadily(lambda: named), closing(enqueuer.session()) as open_:
         kit.released("v2", image, env={"COLOUR": "red"}, state="staged")
         named.append("v2")
-        staged = clients.answered
-        until("served for four seconds more", lambda: clients.answered > staged + 200)
+        clients.served(200)
         until("v2 did what names it", lambda: kit.sql(OWN)[0][0] > 2)
         # Not committed before the promotion is done: it must not be lost, and run on what is the latest then.
         enqueuer.enqueue(open_, "uncommitted", None)
         kit.released("v2", image, env={"COLOUR": "red"})
         open_.commit()
-        promoted = clients.answered
-        until("served for four seconds more", lambda: clients.answered > promoted + 200)
+        clients.served(200)
         until("three times asked for what names no version", lambda: kit.sql(LATE)[0][0] > 2)
         until("scheduled eleven times", lambda: kit.sql(TICKS)[0][0] > 10)
     kit.sql("UPDATE dbos.workflow_schedules SET status = 'PAUSED'")
