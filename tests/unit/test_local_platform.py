@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import socket
 import tarfile
 import tempfile
 import threading
@@ -307,3 +309,28 @@ def test_two_directories_are_two_instances(settings):
 def test_a_node_is_ready_when_it_says_so(status, ready):
     assert node_is_ready({"status": {"conditions": [{"type": "Ready", "status": status}]}}) is ready
     assert not node_is_ready({})
+
+
+def test_a_port_of_our_own_process_is_found_while_that_opens_and_closes_files(settings, monkeypatch):
+    done = threading.Event()
+
+    def churn():
+        while not done.is_set():
+            for descriptor in [os.open(os.devnull, os.O_RDONLY) for _ in range(50)]:
+                os.close(descriptor)
+
+    first = [os.open(os.devnull, os.O_RDONLY) for _ in range(50)]  # looked at before the socket
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        for descriptor in first:
+            os.close(descriptor)
+        monkeypatch.setattr(checks, "PORTS", {"test": server.getsockname()[1]})
+        thread = threading.Thread(target=churn)
+        thread.start()
+        try:
+            for _ in range(100):
+                checks.ports(replace(settings, node_address="127.0.0.1"), {os.getpid()})
+            with pytest.raises(DbosError, match=rf"for test, is taken by \S+ \(process {os.getpid()}\)"):
+                checks.ports(replace(settings, node_address="127.0.0.1"), set())
+        finally:
+            done.set()
+            thread.join()

@@ -153,12 +153,14 @@ def _covers(local: str, address: str, port: int) -> bool:
 def _holders(inode: str) -> set[int]:
     """The processes that have a socket open."""
     link = f"socket:[{inode}]"
-    found = set()
-    for process in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            if any(os.readlink(descriptor) == link for descriptor in (process / "fd").iterdir()):
-                found.add(int(process.name))
-    return found
+    return {int(process.name) for process in Path("/proc").glob("[0-9]*") if link in _open_files(process)}
+
+
+def _open_files(process: Path) -> Iterator[str]:
+    with contextlib.suppress(OSError):  # it has ended
+        for descriptor in (process / "fd").iterdir():
+            with contextlib.suppress(OSError):  # this one is closed meanwhile; others are not
+                yield os.readlink(descriptor)
 
 
 def _describe(process: int) -> str:
