@@ -81,12 +81,12 @@ class Clients:
                 connection.close()
             with self._lock:
                 self.longest = max(self.longest, time.monotonic() - started)
-                if status == 200:
-                    self.answered += 1
-                else:
+                if status != 200:
                     self.failures.append(f"{path}: {status} {body.decode(errors='replace')[:200]}")
-                if status == 200 and path != "/healthz":
-                    self.enqueued.append(json.loads(body)["workflow_id"])
+                else:
+                    self.answered += 1
+                    if path != "/healthz":
+                        self.enqueued.append(json.loads(body)["workflow_id"])
             self._end.wait(max(due - time.monotonic(), 0))
         connection.close()
 

@@ -8,19 +8,16 @@ from __future__ import annotations
 
 from ansible_collections.dbos.kubernetes.plugins.module_utils.connection import Database
 
-_COLUMNS = """
-SELECT attname::text FROM pg_attribute
-WHERE attrelid = to_regclass('dbos.workflow_schedules') AND attnum > 0 AND NOT attisdropped
+# Through JSON, as the table has told applications apart only since one of the later migrations.
+_ACTIVE = """
+SELECT schedule_name FROM dbos.workflow_schedules s
+WHERE status = 'ACTIVE' AND coalesce(to_jsonb(s) ->> 'application_name', %(owner)s) = %(owner)s
+ORDER BY schedule_name
 """
-_ACTIVE = "SELECT schedule_name FROM dbos.workflow_schedules WHERE status = 'ACTIVE'"
-_OWNED = " AND (application_name = %(owner)s OR application_name IS NULL)"
 
 
 def active(db: Database, owner: str) -> list[str]:
     """Names of those that fire, in order; of all applications' where the schema does not tell them apart yet."""
-    columns = {name for (name,) in db.read(_COLUMNS)}
-    if not columns:
+    if db.read("SELECT to_regclass('dbos.workflow_schedules')")[0][0] is None:
         return []
-    return sorted(
-        name for (name,) in db.read(_ACTIVE + (_OWNED if "application_name" in columns else ""), {"owner": owner})
-    )
+    return [name for (name,) in db.read(_ACTIVE, {"owner": owner})]
